@@ -1,0 +1,2 @@
+//! mixbench.
+fn main() {}
