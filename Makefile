@@ -1,0 +1,77 @@
+# mixbench. `make help` lists the targets; `make demo` and `make test` are the two that a stranger needs.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+PROFILE ?= default
+bin := $(TARGET)/debug
+export MIXBENCH_BIN_DIR := $(bin)
+
+# Provisioned by the first recipe line that needs them; a LIBTORCH set outside wins. torch-sys is compiled anew when its value changes.
+torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
+tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
+crates-with-doctests = mixbench-crds mixbench-operator
+
+.PHONY: help check-tools demo build release dist test lint fmt generate drift guards policy bench env clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check-tools: ## Check what the machine must have, and print the apt line that brings what it lacks
+	@scripts/check-tools.sh
+
+demo: release ## Train the quickstart benchmark here (minutes) and print its table
+	$(TARGET)/release/mixbench run crds/benchmarks/quickstart.yaml --out mixbench-out/quickstart
+
+build: check-tools ## Build both binaries for development
+	$(torch) cargo build --locked --workspace --bins
+
+# One package an invocation: built together, Cargo would unite their features, and the trainer would link kube.
+release: check-tools ## Build both binaries with optimisation
+	$(torch) cargo build --locked --release -p mixbench-trainer
+	cargo build --locked --release -p mixbench-operator
+
+dist: check-tools ## Build both binaries as a release ships them, into target/dist
+	$(torch) cargo build --locked --profile dist -p mixbench-trainer
+	cargo build --locked --profile dist -p mixbench-operator
+
+test: check-tools lint guards policy build drift ## Run everything that must pass
+	cargo test --locked --quiet --doc $(addprefix -p ,$(crates-with-doctests))
+	$(torch) $(tools) cargo nextest run --locked --workspace --profile $(PROFILE)
+
+lint: ## Check formatting and lints
+	cargo fmt --all --check
+	$(torch) cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt --all
+
+# The custom resource lists the names of the catalog, so its writer is built after the catalog is written.
+generate: build ## Write crds/catalog.json and crds/mixupbenchmark.yaml
+	$(bin)/mixbench-trainer catalog > crds/catalog.json.tmp
+	mv crds/catalog.json.tmp crds/catalog.json
+	$(torch) cargo build --locked --workspace --bins
+	$(bin)/mixbench crd > crds/mixupbenchmark.yaml.tmp
+	mv crds/mixupbenchmark.yaml.tmp crds/mixupbenchmark.yaml
+
+drift: build ## Check that the generated files are what `make generate` would write
+	$(bin)/mixbench-trainer catalog | diff -u crds/catalog.json - >&2 || { echo "crds/catalog.json is stale: run make generate" >&2; exit 1; }
+	$(bin)/mixbench crd | diff -u crds/mixupbenchmark.yaml - >&2 || { echo "crds/mixupbenchmark.yaml is stale: run make generate" >&2; exit 1; }
+
+guards: ## Check who imports whom, unsafe code, lengths of files, scripts
+	scripts/guards.sh
+
+policy: ## Check licences, sources and unused dependencies
+	$(tools) cargo deny --locked check bans licenses sources
+	$(tools) cargo shear --locked
+
+bench: check-tools ## Measure the train step beside PyTorch eager on the same libtorch
+	$(torch) cargo bench --locked -p mixbench-trainer
+
+env: ## Print the export lines for a shell: eval "$(make -s env)"
+	@$(torch) $(tools) printf 'export LIBTORCH=%s\nexport PATH=%s:$$PATH\n' "$$LIBTORCH" "$$tools"
+
+clean: ## Remove what was built here (the cache under the home directory stays)
+	cargo clean
+	rm -rf mixbench-out
