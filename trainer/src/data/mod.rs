@@ -1,0 +1,3 @@
+//! From bytes on a disk to batches of pixels.
+
+pub mod order;
