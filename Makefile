@@ -39,9 +39,10 @@ test: check-tools lint guards policy build drift ## Run everything that must pas
 	$(torch) cargo test --locked --quiet --workspace --doc
 	$(torch) $(tools) cargo nextest run --locked --workspace --profile $(PROFILE)
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints and shell scripts
 	cargo fmt --all --check
 	$(torch) cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(tools) shellcheck .ci/run $$(git ls-files '*.sh')
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -58,7 +59,7 @@ drift: build ## Check that the generated files are what `make generate` would wr
 	$(bin)/mixbench-trainer catalog | diff -u crds/catalog.json - >&2 || { echo "crds/catalog.json is stale: run make generate" >&2; exit 1; }
 	$(bin)/mixbench crd | diff -u crds/mixupbenchmark.yaml - >&2 || { echo "crds/mixupbenchmark.yaml is stale: run make generate" >&2; exit 1; }
 
-guards: ## Check who imports whom, unsafe code, lengths of files, scripts
+guards: ## Check who imports whom, unsafe code, lengths of files
 	scripts/guards.sh
 
 policy: ## Check licences, sources and unused dependencies

