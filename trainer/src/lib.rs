@@ -1,4 +1,7 @@
 //! mixbench-trainer: data-parallel training of one run over libtorch.
 
 pub mod data;
+pub mod report;
 pub mod rng;
+pub mod stop;
+pub mod worker;
