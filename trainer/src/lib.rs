@@ -1,5 +1,6 @@
 //! mixbench-trainer: data-parallel training of one run over libtorch.
 
+pub mod checkpoint;
 pub mod data;
 pub mod report;
 pub mod rng;
