@@ -43,7 +43,7 @@ impl Blob {
 
     /// The shape as libtorch writes it.
     pub fn size(&self) -> Vec<i64> {
-        self.shape.iter().map(|&n| n as i64).collect()
+        self.shape.iter().map(|&n| n.cast_signed() as i64).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One checkpoint, to and from a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -102,7 +102,7 @@ fn encode(file: &File, checkpoint: &Checkpoint) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
     // The format wants wide types first, which keeps every tensor aligned.
     let mut sorted: Vec<(&String, &Blob)> = checkpoint.tensors.iter().collect();
-    sorted.sort_by(|(_, a), (_, b)| b.dtype.cmp(&a.dtype));
+    sorted.sort_by_key(|(_, blob)| std::cmp::Reverse(blob.dtype));
     let mut offset = 0;
     let infos = sorted.iter().map(|(name, blob)| {
         let start = offset;
@@ -149,6 +149,7 @@ pub(super) mod tests {
     use super::super::header::tests::header;
     use super::*;
     use safetensors::Dtype;
+    use std::collections::BTreeMap;
 
     pub(in crate::checkpoint) fn checkpoint(epoch: u32, step: u64) -> Checkpoint {
         let blob = |n: usize| Blob {
