@@ -1,6 +1,7 @@
 //! mixbench-trainer: data-parallel training of one run over libtorch.
 
-pub mod checkpoint;
+pub mod backbones;
+pub mod catalog;
 pub mod data;
 pub mod report;
 pub mod rng;
