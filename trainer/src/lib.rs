@@ -2,6 +2,7 @@
 
 pub mod backbones;
 pub mod catalog;
+pub mod checkpoint;
 pub mod data;
 pub mod report;
 pub mod rng;

@@ -1,0 +1,336 @@
+//! What to do next. One scheduler for processes and for Jobs: a pure function of the plan, what is seen, and the time.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mixbench_crds::exit::Exit;
+use mixbench_crds::result::RunResult;
+
+use crate::plan::Plan;
+
+pub mod policy;
+
+#[cfg(test)]
+mod laws;
+
+use policy::{Budget, GRACE, backoff, budget};
+
+/// What a backend sees, once a turn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Whether everything shall stop and nothing start (Ctrl-C, `spec.suspend`).
+    pub suspended: bool,
+    /// Most runs at once from now on, where it differs from the plan's.
+    pub parallelism: Option<u32>,
+    /// By run id. A run that is not here was never started; a run here that the plan does not have is left over from another plan.
+    pub runs: BTreeMap<String, ObservedRun>,
+}
+
+/// What is seen of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedRun {
+    /// The recorded result (`result.json`, `.status`). Once here, the run is done for ever.
+    pub result: Option<RunResult>,
+    /// Every attempt that left a trace, in any order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One process tree or Job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// What it does.
+    pub state: AttemptState,
+    /// Not charged to any budget: it ended before a person started the scheduler anew.
+    pub forgiven: bool,
+}
+
+/// What an attempt does. `Running` and `Stopping` are live, whoever started them: an orphan counts as well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptState {
+    /// It works.
+    Running {
+        /// When it started.
+        since: Timestamp,
+    },
+    /// It was told to stop and still lives.
+    Stopping {
+        /// When it was told.
+        since: Timestamp,
+    },
+    /// It is gone.
+    Ended {
+        /// Its exit; none where it was killed or vanished, or ended with a code that is not ours.
+        exit: Option<Exit>,
+        /// When that was seen first.
+        at: Timestamp,
+        /// A result that is not recorded yet.
+        result: Option<Box<RunResult>>,
+        /// Its last words.
+        message: String,
+    },
+}
+
+impl AttemptState {
+    /// Whether it occupies a slot.
+    pub const fn live(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Stopping { .. })
+    }
+}
+
+/// What a backend shall do. Every action may be asked for again until it shows in [`Observed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Record this result, durably, before anything else happens to the run.
+    Record {
+        /// Id of the run.
+        run: String,
+        /// The attempt that it came from.
+        attempt: u32,
+        /// The result.
+        result: Box<RunResult>,
+    },
+    /// Ask a live attempt to stop (SIGTERM; delete the Job).
+    Stop {
+        /// Id of the run.
+        run: String,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        reason: StopReason,
+    },
+    /// End an attempt that was asked to stop and did not within its grace (SIGKILL).
+    Kill {
+        /// Id of the run.
+        run: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Start a run.
+    Start {
+        /// Id of the run.
+        run: String,
+        /// Which attempt, higher than any before.
+        attempt: u32,
+    },
+}
+
+/// Why an attempt is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::Display)]
+pub enum StopReason {
+    /// The benchmark is suspended.
+    Suspended,
+    /// The run's result is recorded already.
+    Recorded,
+    /// A later attempt of the run is live.
+    Duplicate,
+    /// The plan has no such run.
+    Unplanned,
+}
+
+/// The answer of [`decide`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// When to look again even if nothing happens; none means: only an event changes anything.
+    pub next_wakeup: Option<Timestamp>,
+    /// Every planned run is recorded or has failed for good, and nothing is live.
+    pub finished: bool,
+    /// State of every planned run, in the plan's order, before the actions.
+    pub states: Vec<RunState>,
+}
+
+/// Where a planned run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunState {
+    /// Waits for a slot.
+    Queued,
+    /// Waits for its next attempt.
+    BackingOff {
+        /// When it may start.
+        until: Timestamp,
+        /// What the last attempt said.
+        message: String,
+    },
+    /// Live.
+    Running {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Live, and was told to stop.
+    Stopping {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Recorded, or about to be.
+    Succeeded,
+    /// Its budget is spent.
+    Failed {
+        /// Exit of its last attempt.
+        exit: Option<Exit>,
+        /// What the last attempt said.
+        message: String,
+    },
+}
+
+/// Decides what to do next.
+///
+/// * A recorded result is never run again, nothing starts while suspended, and a run has one live attempt at most.
+/// * Everything live counts against `parallelism`, orphans and what still stops too; lowering it kills nothing.
+/// * The clock may jump: forward it only shortens waits, backward it never lengthens one beyond its own length.
+pub fn decide(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
+    let mut turn = Turn { now, decision: Decision::default() };
+    let nothing = ObservedRun::default();
+    let planned: BTreeMap<&str, &ObservedRun> =
+        plan.runs.iter().map(|r| (r.run.id.as_str(), observed.runs.get(&r.run.id).unwrap_or(&nothing))).collect();
+
+    for (id, seen) in &observed.runs {
+        match planned.contains_key(id.as_str()) {
+            true => turn.tidy(id, seen, observed.suspended),
+            false => seen.live().for_each(|attempt| turn.stop(id, attempt, StopReason::Unplanned)),
+        }
+    }
+
+    let live: usize = observed.runs.values().map(|seen| seen.live().count()).sum();
+    let most = observed.parallelism.unwrap_or(plan.parallelism) as usize;
+    let mut free = if observed.suspended { 0 } else { most.saturating_sub(live) };
+    for run in &plan.runs {
+        let id = &run.run.id;
+        let seen = planned[id.as_str()];
+        let state = seen.state(now);
+        match &state {
+            RunState::Queued if free > 0 => {
+                free -= 1;
+                turn.decision.actions.push(Action::Start { run: id.clone(), attempt: seen.last_number() + 1 });
+            }
+            RunState::BackingOff { until, .. } if !observed.suspended => turn.wake(*until),
+            _ => {}
+        }
+        turn.decision.states.push(state);
+    }
+    turn.decision.finished =
+        live == 0 && turn.decision.states.iter().all(|s| matches!(s, RunState::Succeeded | RunState::Failed { .. }));
+    turn.decision
+}
+
+/// One turn in the making.
+struct Turn {
+    now: Timestamp,
+    decision: Decision,
+}
+
+impl Turn {
+    /// Records what can be recorded and stops what should not live.
+    fn tidy(&mut self, id: &str, seen: &ObservedRun, suspended: bool) {
+        if seen.result.is_none()
+            && let Some((attempt, result)) = seen.unrecorded()
+        {
+            self.decision.actions.push(Action::Record { run: id.to_owned(), attempt, result: result.clone() });
+        }
+        let newest = seen.live().map(|a| a.number).max();
+        for attempt in seen.live() {
+            if seen.done() {
+                self.stop(id, attempt, StopReason::Recorded);
+            } else if Some(attempt.number) != newest {
+                self.stop(id, attempt, StopReason::Duplicate);
+            } else if suspended {
+                self.stop(id, attempt, StopReason::Suspended);
+            } else if matches!(attempt.state, AttemptState::Stopping { .. }) {
+                self.overdue(id, attempt);
+            }
+        }
+    }
+
+    fn stop(&mut self, id: &str, attempt: &Attempt, reason: StopReason) {
+        if matches!(attempt.state, AttemptState::Running { .. }) {
+            self.decision.actions.push(Action::Stop { run: id.to_owned(), attempt: attempt.number, reason });
+        } else {
+            self.overdue(id, attempt);
+        }
+    }
+
+    /// Kills an attempt that was told to stop longer ago than [`GRACE`].
+    fn overdue(&mut self, id: &str, attempt: &Attempt) {
+        let AttemptState::Stopping { since } = attempt.state else { return };
+        match since.checked_add(GRACE) {
+            Ok(end) if self.now < end => self.wake(end),
+            _ => {
+                self.decision.actions.push(Action::Kill { run: id.to_owned(), attempt: attempt.number });
+                if let Ok(again) = self.now.checked_add(policy::BACKOFF) {
+                    self.wake(again);
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        let earliest = self.decision.next_wakeup.map_or(at, |t| t.min(at));
+        self.decision.next_wakeup = Some(earliest);
+    }
+}
+
+impl ObservedRun {
+    /// Attempts that occupy a slot.
+    pub fn live(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|a| a.state.live())
+    }
+
+    /// Whether there is a result, recorded or not.
+    pub fn done(&self) -> bool {
+        self.result.is_some() || self.unrecorded().is_some()
+    }
+
+    /// The first result that an attempt left and that is not recorded yet.
+    fn unrecorded(&self) -> Option<(u32, &Box<RunResult>)> {
+        let results = self.attempts.iter().filter_map(|a| match &a.state {
+            AttemptState::Ended { result: Some(result), .. } => Some((a.number, result)),
+            _ => None,
+        });
+        results.min_by_key(|(number, _)| *number)
+    }
+
+    /// Number of the last attempt; 0 before the first.
+    pub fn last_number(&self) -> u32 {
+        self.attempts.iter().map(|a| a.number).max().unwrap_or(0)
+    }
+
+    /// Where the run stands at `now`.
+    pub fn state(&self, now: Timestamp) -> RunState {
+        if let Some(newest) = self.live().max_by_key(|a| a.number) {
+            return match newest.state {
+                AttemptState::Stopping { .. } => RunState::Stopping { attempt: newest.number },
+                _ => RunState::Running { attempt: newest.number },
+            };
+        }
+        if self.done() {
+            return RunState::Succeeded;
+        }
+        let charged: Vec<&Attempt> = self.attempts.iter().filter(|a| !a.forgiven).collect();
+        let Some(last) = charged.iter().max_by_key(|a| a.number) else { return RunState::Queued };
+        let AttemptState::Ended { exit, at, message, .. } = &last.state else { return RunState::Queued };
+        let spent = |wanted: Budget| {
+            let count = charged.iter().filter(|a| a.budget() == Some(wanted)).count();
+            wanted.retries().is_some_and(|retries| count > retries as usize)
+        };
+        if spent(Budget::Infrastructure) || spent(Budget::Application) {
+            return RunState::Failed { exit: *exit, message: message.clone() };
+        }
+        // An end that lies in the future was written under another clock: how long ago it was cannot be known, so nothing is waited for.
+        match at.checked_add(backoff(charged.len() as u32)) {
+            Ok(until) if *at <= now && now < until => RunState::BackingOff { until, message: message.clone() },
+            _ => RunState::Queued,
+        }
+    }
+}
+
+impl Attempt {
+    /// The budget that its end is charged to; none while it lives.
+    pub fn budget(&self) -> Option<Budget> {
+        match &self.state {
+            AttemptState::Ended { exit, .. } => Some(budget(*exit)),
+            _ => None,
+        }
+    }
+}

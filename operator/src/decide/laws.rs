@@ -1,0 +1,1 @@
+//! Laws of [`decide`] over random interleavings.
