@@ -173,13 +173,22 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+    /// The system gives no more threads.
+    #[error("cannot start {threads} loader threads: {source}; use fewer")]
+    Spawn {
+        /// How many were asked for.
+        threads: usize,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A loader thread ended without an answer.
     #[error("a loader thread died; its message is in the log above")]
     Thread,
 }
 
 impl DataError {
-    /// The exit code that a run ends with: 74 where the file system failed midway, 70 for our own defects, else 65.
+    /// The exit code that a run ends with: 74 where the file system failed midway, 64 for too many threads, 70 for our own
+    /// defects, else 65.
     pub fn exit(&self) -> Exit {
         use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         match self {
@@ -187,6 +196,7 @@ impl DataError {
                 Exit::Io
             }
             Self::Thread => Exit::Internal,
+            Self::Spawn { .. } => Exit::Config,
             _ => Exit::Data,
         }
     }
