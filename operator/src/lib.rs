@@ -8,4 +8,6 @@
 
 pub mod aggregate;
 pub mod decide;
+pub mod history;
 pub mod plan;
+pub mod report;
