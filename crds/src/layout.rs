@@ -37,6 +37,11 @@ impl RunDir {
         self.0.join("events.jsonl")
     }
 
+    /// How each attempt ended, a line each, as whoever started it saw it: it knows the ends that no event tells, such as SIGKILL.
+    pub fn attempts(&self) -> PathBuf {
+        self.0.join("attempts.jsonl")
+    }
+
     /// The result; its presence means that the run is finished.
     pub fn result(&self) -> PathBuf {
         self.0.join("result.json")

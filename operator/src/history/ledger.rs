@@ -1,31 +1,17 @@
-//! What a run's folder says: its events folded into one picture. The runner fills the same picture from a live process, the report from a
-//! folder that nobody writes any more.
+//! Events folded into one picture of a run.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 
 use mixbench_crds::event::{Body, Epoch, Event, Position, Started};
 use mixbench_crds::exit::Exit;
-use mixbench_crds::layout::RunDir;
 use mixbench_crds::metric::{Metric, Score};
-use mixbench_crds::result::{ResultError, RunResult};
 
-/// Why a folder cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {source}", path.display())]
-pub struct HistoryError {
-    /// What could not be read.
-    pub path: PathBuf,
-    /// Why.
-    pub source: std::io::Error,
-}
+use super::Ended;
 
 /// All that a run has said, over all its attempts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ledger {
-    /// Attempts by number.
+    /// Attempts that said anything or were seen to end, by number.
     pub attempts: BTreeMap<u32, Attempt>,
     /// The newest word on each epoch: a repeated epoch replaces the one before.
     pub epochs: BTreeMap<u32, Epoch>,
@@ -55,8 +41,8 @@ pub enum End {
     Finished,
     /// The attempt failed.
     Failed {
-        /// Why, as an exit code.
-        exit: Exit,
+        /// Why, as an exit code; none where it was killed, or ended with a code that is not ours.
+        exit: Option<Exit>,
         /// Why, for a person.
         message: String,
     },
@@ -107,12 +93,23 @@ impl Ledger {
             Body::Warning { message } => attempt.warnings.push(message.clone()),
             Body::Finished { .. } => attempt.end = Some(End::Finished),
             Body::Failed { exit, message, .. } => {
-                attempt.end = Some(End::Failed { exit: *exit, message: message.clone() });
+                attempt.end = Some(End::Failed { exit: Some(*exit), message: message.clone() });
             }
             Body::Stopped { position, checkpoint } => {
                 attempt.end = Some(End::Stopped { position: *position, saved: checkpoint.is_some() });
             }
             Body::Checkpoint { .. } | Body::Unknown => {}
+        }
+    }
+
+    /// Adds how an attempt was seen to end. Its own last word, if it had one, says more.
+    pub fn end(&mut self, ended: &Ended) {
+        let attempt = self.attempts.entry(ended.attempt).or_default();
+        if attempt.end.is_none() && ended.exit != Some(Exit::Ok) {
+            attempt.end = Some(match ended.exit {
+                Some(Exit::Stopped) => End::Stopped { position: Position::default(), saved: false },
+                exit => End::Failed { exit, message: ended.message.clone() },
+            });
         }
     }
 
@@ -162,95 +159,7 @@ impl Ledger {
     }
 }
 
-/// A file of events that grows: each [`read`](Tail::read) takes the complete lines that are new.
-#[derive(Debug)]
-pub struct Tail {
-    path: PathBuf,
-    offset: u64,
-}
-
-impl Tail {
-    /// From the start of a file that need not exist yet.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, offset: 0 }
-    }
-
-    /// The new complete lines. A torn last line stays for the next time.
-    ///
-    /// # Errors
-    /// [`HistoryError`], but not for a file that does not exist.
-    pub fn read(&mut self) -> Result<Vec<String>, HistoryError> {
-        let wrap = |source| HistoryError { path: self.path.clone(), source };
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(wrap(e)),
-        };
-        file.seek(SeekFrom::Start(self.offset)).map_err(wrap)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(wrap)?;
-        let complete = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.offset += complete as u64;
-        let text = String::from_utf8_lossy(&bytes[..complete]);
-        Ok(text.lines().map(str::to_owned).collect())
-    }
-}
-
-/// Reads every event of a run's folder.
-///
-/// # Errors
-/// [`HistoryError`]; lines that are no events are counted, not refused.
-pub fn read_events(dir: &RunDir) -> Result<Ledger, HistoryError> {
-    let mut ledger = Ledger::default();
-    for line in Tail::new(dir.events()).read()? {
-        ledger.push_line(&line);
-    }
-    Ok(ledger)
-}
-
-/// Reads the result of run `id`: none when there is no file, the inner error when it cannot be believed.
-///
-/// # Errors
-/// [`HistoryError`] when the file exists and cannot be read.
-pub fn read_result(dir: &RunDir, id: &str) -> Result<Option<Result<RunResult, ResultError>>, HistoryError> {
-    Ok(read_if_there(&dir.result())?.map(|bytes| RunResult::parse(&String::from_utf8_lossy(&bytes), id)))
-}
-
-/// A file's bytes, or none when it does not exist.
-///
-/// # Errors
-/// [`HistoryError`].
-pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, HistoryError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(HistoryError { path: path.to_owned(), source }),
-    }
-}
-
-/// The last `lines` lines of a run's log, at most `limit` bytes of it; empty without a log.
-///
-/// # Errors
-/// [`HistoryError`] when the log exists and cannot be read.
-pub fn log_tail(dir: &RunDir, lines: usize, limit: u64) -> Result<Vec<String>, HistoryError> {
-    let path = dir.log();
-    let wrap = |source| HistoryError { path: path.clone(), source };
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(wrap(e)),
-    };
-    let length = file.metadata().map_err(wrap)?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(limit))).map_err(wrap)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(wrap)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let all: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    Ok(all[all.len().saturating_sub(lines)..].iter().map(|l| (*l).to_owned()).collect())
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use mixbench_crds::event::EVENT_VERSION;
@@ -322,18 +231,6 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_waits_for_its_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.jsonl");
-        let mut tail = Tail::new(path.clone());
-        assert!(tail.read().unwrap().is_empty());
-        std::fs::write(&path, "one\ntw").unwrap();
-        assert_eq!(tail.read().unwrap(), ["one"]);
-        std::fs::write(&path, "one\ntwo\n").unwrap();
-        assert_eq!(tail.read().unwrap(), ["two"]);
-    }
-
-    #[test]
     fn lines_that_are_no_events_are_counted() {
         let mut ledger = Ledger::default();
         for line in ["{}", "", "{\"version\":1,\"run\":\"r\",\"attempt\":1,\"time\":1,\"type\":\"new-kind\"}", "x"] {
@@ -341,14 +238,5 @@ mod tests {
         }
         assert_eq!(ledger.unreadable, 2);
         assert_eq!(ledger.last_attempt(), 1);
-    }
-
-    #[test]
-    fn the_log_is_read_from_its_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = RunDir::at(dir.path());
-        assert!(log_tail(&run, 2, 100).unwrap().is_empty());
-        std::fs::write(run.log(), "a\n\nb\nc\n").unwrap();
-        assert_eq!(log_tail(&run, 2, 100).unwrap(), ["b", "c"]);
     }
 }
