@@ -12,7 +12,7 @@ export MIXBENCH_BIN_DIR := $(bin)
 torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
 tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
 
-.PHONY: help check-tools demo build release dist test lint fmt generate drift guards policy bench env clean
+.PHONY: help check-tools demo build release dist test lint fmt doc generate drift guards policy bench env clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ dist: check-tools ## Build both binaries as a release ships them, into target/di
 	$(torch) cargo build --locked --profile dist -p mixbench-trainer
 	cargo build --locked --profile dist -p mixbench-operator
 
-test: check-tools lint guards policy build drift ## Run everything that must pass
+test: check-tools lint guards policy doc build drift ## Run everything that must pass
 	$(torch) cargo test --locked --quiet --workspace --doc
 	$(torch) $(tools) cargo nextest run --locked --workspace --profile $(PROFILE)
 
@@ -58,6 +58,9 @@ generate: build ## Write crds/catalog.json and crds/mixupbenchmark.yaml
 drift: build ## Check that the generated files are what `make generate` would write
 	$(bin)/mixbench-trainer catalog | diff -u crds/catalog.json - >&2 || { echo "crds/catalog.json is stale: run make generate" >&2; exit 1; }
 	$(bin)/mixbench crd | diff -u crds/mixupbenchmark.yaml - >&2 || { echo "crds/mixupbenchmark.yaml is stale: run make generate" >&2; exit 1; }
+
+doc: ## Build the API documentation, with links that lead somewhere
+	$(torch) RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 guards: ## Check who imports whom, unsafe code, lengths of files
 	scripts/guards.sh
