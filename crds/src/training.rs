@@ -138,6 +138,7 @@ pub enum ClassReduction {
 
 /// Where the weights start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kube", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// PyTorch's layer defaults: Kaiming-uniform(a = √5), bias uniform ±1/√fan_in, norms 1 and 0.
@@ -148,6 +149,7 @@ pub enum Init {
 
 /// What a convolutional backbone does to its input first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "kube", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stem {
     /// 7×7 stride 2 and max-pool: for 224-pixel images.
@@ -224,6 +226,7 @@ pub enum Interpolation {
 
 /// Arithmetic of forward and backward; weights and optimizer state are f32 (f64 for [`Precision::F64`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kube", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Single precision.
