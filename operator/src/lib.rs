@@ -9,5 +9,7 @@
 pub mod aggregate;
 pub mod decide;
 pub mod history;
+pub mod manifest;
 pub mod plan;
 pub mod report;
+pub mod validate;

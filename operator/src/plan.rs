@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use mixbench_crds::catalog::Catalog;
 use mixbench_crds::metric::Metric;
-use mixbench_crds::run::{Param, Run};
+use mixbench_crds::published::{self, Published};
+use mixbench_crds::run::{Backbone, Method, Param, RUN_VERSION, Run, RunSpec};
 use serde::{Deserialize, Serialize};
+
+use crate::validate::{ValidCell, ValidSpec};
 
 /// Version of [`Plan`] that this build writes and reads.
 pub const PLAN_VERSION: u32 = 1;
@@ -123,5 +127,142 @@ impl Plan {
     /// The planned run of this id.
     pub fn run(&self, id: &str) -> Option<&PlannedRun> {
         self.runs.iter().find(|r| r.run.id == id)
+    }
+}
+
+/// Plans every run. Pure: the same spec gives the same plan, to the byte.
+pub fn plan(spec: &ValidSpec) -> Plan {
+    let cells = spec.cells.iter().map(|cell| PlannedCell {
+        backbone: cell.backbone.clone(),
+        method: cell.method.clone(),
+        label: cell.label.clone(),
+        params: cell.params.clone(),
+        reference: reference(spec, cell),
+    });
+    let runs = (0..spec.trials).flat_map(|trial| (0..spec.cells.len()).map(move |cell| (trial, cell)));
+    Plan {
+        version: PLAN_VERSION,
+        name: spec.name.clone(),
+        recipe: spec.recipe.name.clone(),
+        metric: spec.training.metric,
+        cells: cells.collect(),
+        runs: runs.map(|(trial, cell)| PlannedRun { run: run(spec, trial, &spec.cells[cell]), cell }).collect(),
+        parallelism: spec.parallelism,
+        gate: spec.gate.clone(),
+        train_images: spec.dataset.map(|d| d.train),
+        data_volume: spec.data_volume.clone(),
+    }
+}
+
+fn run(spec: &ValidSpec, trial: u32, cell: &ValidCell) -> Run {
+    let run_spec = RunSpec {
+        backbone: Backbone { name: cell.backbone.clone() },
+        method: Method { name: cell.method.clone(), params: cell.params.clone() },
+        data: spec.data.clone(),
+        training: spec.training.clone(),
+        world: spec.world.clone(),
+        seed: spec.base_seed + u64::from(trial),
+        load_checkpoint: spec.load_checkpoint.clone(),
+    };
+    Run {
+        version: RUN_VERSION,
+        id: run_spec.id(trial),
+        trial,
+        recipe: spec.recipe.name.clone(),
+        spec: run_spec,
+        attempt: 0,
+        nonce: String::new(),
+        place: spec.place.clone(),
+    }
+}
+
+/// What a cell is compared with: the manifest's own number, else the published one where everything that it depends on is the same.
+fn reference(spec: &ValidSpec, cell: &ValidCell) -> Reference {
+    if let Some((top1, source)) = &cell.inline {
+        return Reference::Known { top1: *top1, source: source.clone() };
+    }
+    match published_for(spec, cell) {
+        Ok(p) => Reference::Known { top1: p.top1, source: p.source.clone() },
+        Err(why) => Reference::None { why },
+    }
+}
+
+fn published_for(spec: &ValidSpec, cell: &ValidCell) -> Result<&'static Published, String> {
+    let recipe = spec.recipe;
+    if !spec.published {
+        return Err("spec.reference.published is false".into());
+    }
+    let Some(dataset) = &recipe.dataset else {
+        return Err(format!("the recipe {} has no published numbers", recipe.name));
+    };
+    let Some(published) = published::find(&recipe.name, &cell.backbone, &cell.method) else {
+        return Err(format!("nothing published for {} with {} under {}", cell.backbone, cell.method, recipe.name));
+    };
+    if *dataset != spec.data.name {
+        return Err(format!("published on {dataset}, not on {}", spec.data.name));
+    }
+    if spec.dataset.is_some_and(|d| d.mean != spec.data.mean || d.std != spec.data.std) {
+        return Err("published with another mean and std of the pixels".into());
+    }
+    if !spec.changed.is_empty() {
+        return Err(format!("published with another training: {}", spec.changed.join(", ")));
+    }
+    if spec.load_checkpoint.is_some() {
+        return Err("published from fresh weights, not from a checkpoint".into());
+    }
+    for (name, value) in &cell.params {
+        let card = Catalog::get().method(&cell.method).and_then(|m| m.params.iter().find(|p| p.name == *name));
+        let used = match published.alpha.as_deref().filter(|_| name == "alpha") {
+            Some(alpha) => Some(alpha),
+            None => recipe.param(&cell.backbone, &cell.method, name),
+        };
+        let agrees = |text: &str| card.is_some_and(|c| c.kind.parse(text).is_ok_and(|p| p == *value));
+        match used {
+            Some(used) if !used.split(';').any(agrees) => return Err(format!("published with {name} {used}")),
+            None if card.is_none_or(|c| c.kind.default_value() != *value) => {
+                return Err(format!("published with another {name}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(published)
+}
+
+/// What a plan costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Runs.
+    pub runs: usize,
+    /// Epochs of all runs.
+    pub epochs: u64,
+    /// Training images of all runs, padding included; none where the data set is not a known one.
+    pub images: Option<u64>,
+}
+
+impl Plan {
+    /// What it costs.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            runs: self.runs.len(),
+            epochs: self.runs.iter().map(|r| u64::from(r.run.spec.training.epochs)).sum(),
+            images: self.runs.iter().map(|r| self.images_of(&r.run)).sum(),
+        }
+    }
+
+    /// Training images of a run, padding included, where the data set is a known one.
+    pub fn images_of(&self, run: &Run) -> Option<u64> {
+        let training = &run.spec.training;
+        let steps = training.steps_per_epoch(self.train_images?);
+        Some(u64::from(training.epochs) * steps * u64::from(training.global_batch))
+    }
+
+    /// Seconds of training of all runs one after the other, from the images a second that each backbone reached before; none where one is missing.
+    pub fn estimate(&self, images_per_second: &BTreeMap<String, f64>) -> Option<f64> {
+        let seconds = |r: &PlannedRun| {
+            let speed = images_per_second.get(&r.run.spec.backbone.name).filter(|s| **s > 0.0)?;
+            Some(self.images_of(&r.run)? as f64 / speed)
+        };
+        self.runs.iter().map(seconds).sum()
     }
 }

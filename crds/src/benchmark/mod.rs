@@ -35,12 +35,7 @@ pub use trainer::{DataSpec, DataVolume, StorageSpec, TrainerSpec};
     status = "BenchmarkStatus",
     derive = "PartialEq",
     doc = "Trains every backbone with every mixup method under one recipe and compares top-1 with the published numbers.",
-    printcolumn(
-        name = "Summary",
-        type_ = "string",
-        json_path = ".status.summary",
-        description = "Runs by state"
-    ),
+    printcolumn(name = "Summary", type_ = "string", json_path = ".status.summary", description = "Runs by state"),
     printcolumn(
         name = "Gate",
         type_ = "string",

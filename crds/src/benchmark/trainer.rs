@@ -84,7 +84,14 @@ pub struct TrainerSpec {
 
 impl Default for TrainerSpec {
     fn default() -> Self {
-        Self { image: None, nodes: 1, gpus_per_node: 1, processes_per_node: 1, threads_per_process: 1, loader_threads: 1 }
+        Self {
+            image: None,
+            nodes: 1,
+            gpus_per_node: 1,
+            processes_per_node: 1,
+            threads_per_process: 1,
+            loader_threads: 1,
+        }
     }
 }
 

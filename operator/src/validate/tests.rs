@@ -1,0 +1,1 @@
+//! Bad manifests, each with its message.
