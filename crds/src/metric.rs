@@ -78,3 +78,32 @@ impl std::fmt::Display for Metric {
 pub fn percent(value: f64) -> String {
     format!("{value:.2}")
 }
+
+#[cfg(test)]
+#[allow(clippy::cast_sign_loss)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_over_the_golden_scores() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/metric_rules.json")).expect("a committed file");
+        let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+        // Percentages with one decimal are counts of a thousand.
+        let scores: Vec<Score> = (1..)
+            .zip(golden["val_top1"].as_array().expect("a list"))
+            .map(|(epoch, top1)| {
+                let correct1 = (number(top1) * 10.0).round() as u64;
+                Score { epoch, correct1, correct5: 1000 - correct1 }
+            })
+            .collect();
+        let top1 = |rule: Metric| rule.top1(&scores, 1000);
+        assert_eq!(top1(Metric::MedianLast { epochs: 5 }), Some(number(&golden["median_last5"])));
+        assert_eq!(top1(Metric::MedianLast { epochs: 6 }), Some(number(&golden["median_last6_repo_offbyone"])));
+        assert_eq!(top1(Metric::Best), Some(number(&golden["best"])));
+        assert_eq!(top1(Metric::Last), Some(70.8));
+        assert_eq!(Metric::Best.top5(&scores, 1000), Some(29.2));
+        assert_eq!(Metric::MedianLast { epochs: 5 }.top1(&scores[..2], 1000), Some(70.2));
+        assert_eq!(Metric::Best.top1(&[], 1000), None);
+    }
+}

@@ -4,6 +4,8 @@ pub mod backbones;
 pub mod catalog;
 pub mod checkpoint;
 pub mod data;
+pub mod methods;
+pub mod optim;
 pub mod report;
 pub mod rng;
 pub mod stop;
