@@ -182,7 +182,7 @@ fn reference(spec: &ValidSpec, cell: &ValidCell) -> Reference {
         return Reference::Known { top1: *top1, source: source.clone() };
     }
     match published_for(spec, cell) {
-        Ok(p) => Reference::Known { top1: p.top1, source: p.source.clone() },
+        Ok(p) => Reference::Known { top1: p.top1, source: format!("published ({})", p.source) },
         Err(why) => Reference::None { why },
     }
 }
