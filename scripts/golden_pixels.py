@@ -71,6 +71,7 @@ def jpegs():
     yield "one-pixel.jpg", jpeg(rgb[:1, :1], "RGB")
     yield "one-row.jpg", jpeg(rgb[:1, :37], "RGB", subsampling=2)
     yield "one-column.jpg", jpeg(rgb[:29, :1], "RGB", subsampling=2)
+    yield "tall.jpg", jpeg(picture(3, 330), "RGB", quality=90)
     yield "junk-after.jpg", plain + b"junk"
     yield "junk-before-end.jpg", plain[:-2] + b"\0\1\2\3" + plain[-2:]
     yield "scan-ends-early.jpg", plain[: len(plain) * 2 // 3] + b"\xff\xd9"
@@ -163,6 +164,7 @@ def crops(files):
         "444.jpg": [(0, 0, 96, 72), (13, 7, 41, 29), (95, 71, 1, 1), (0, 40, 96, 1), (50, 0, 1, 72), (20, 20, 32, 32)],
         "420-odd.jpg": [(0, 0, 67, 45), (3, 5, 11, 37), (33, 22, 7, 5)],
         "gray.jpg": [(0, 0, 61, 40), (5, 5, 20, 33)],
+        "tall.jpg": [(0, 0, 3, 330), (1, 10, 2, 201), (0, 10, 2, 200)],  # Pillow 12 swaps the passes above 1 : 100
         "palette.png": [(0, 0, 29, 19), (4, 2, 9, 9)],
     }
     for name, places in boxes.items():
@@ -198,9 +200,9 @@ def center_crop(image, size):
 
 
 def evals(files):
-    for name in ("444.jpg", "420-odd.jpg", "gray-progressive.jpg", "one-pixel.jpg", "one-row.jpg"):
+    for name in ("444.jpg", "420-odd.jpg", "gray-progressive.jpg", "one-pixel.jpg", "one-row.jpg", "tall.jpg"):
         image = decoded(files[name])
-        for resize, crop in ((64, 56), (73, 64), (45, 45), (20, 32), (None, 32), (None, 97), (256, 224)):
+        for resize, crop in ((2, 32), (64, 56), (73, 64), (45, 45), (20, 32), (None, 32), (None, 97), (256, 224)):
             for filter_name, code in FILTERS.items():
                 out = image if resize is None else image.resize(resized_size(*image.size, resize), code)
                 row = {"file": name, "resize": resize, "crop": crop, "filter": filter_name}

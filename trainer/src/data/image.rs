@@ -1,5 +1,7 @@
 //! A decoded picture.
 
+use std::ops::Range;
+
 /// Pixels of one image: 8 bits a channel, rows from the top, channels interleaved (HWC).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
@@ -25,14 +27,12 @@ impl Image {
             self.width,
             self.height
         );
-        let stride = self.width * self.channels;
-        let first = top * stride + left * self.channels;
-        View { pixels: &self.pixels[first..], stride, width, height, channels: self.channels }
+        self.full().part(left..left + width, top..top + height)
     }
 
     /// The whole image as a view.
     pub fn full(&self) -> View<'_> {
-        self.view(0, 0, self.width, self.height)
+        View::new(&self.pixels, self.width, self.channels)
     }
 }
 
@@ -50,6 +50,20 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// As many rows of `width` pixels as `pixels` holds.
+    pub fn new(pixels: &'a [u8], width: usize, channels: usize) -> Self {
+        let stride = width * channels;
+        Self { pixels, stride, width, height: pixels.len() / stride, channels }
+    }
+
+    /// The columns and rows of these ranges, which must lie in the view.
+    #[must_use]
+    pub fn part(self, columns: Range<usize>, rows: Range<usize>) -> Self {
+        let first = rows.start * self.stride + columns.start * self.channels;
+        let pixels = self.pixels.get(first..).unwrap_or_default();
+        Self { pixels, width: columns.len(), height: rows.len(), ..self }
+    }
+
     /// Row `y`: `width · channels` bytes.
     pub fn row(&self, y: usize) -> &'a [u8] {
         assert!(y < self.height, "row {y} of {}", self.height);

@@ -1,8 +1,8 @@
 //! Resampling with antialias, pixel for pixel what Pillow 12's `Image.resize` computes on 8-bit images.
 //!
 //! Equality rests on four choices: weights in f64 by Pillow's expressions, normalised and rounded to 22 fractional bits;
-//! integer sums; the horizontal pass before the vertical one; 8 bits between them. (Pillow 13 swaps the passes where the
-//! height shrinks much; the published numbers were made before.)
+//! integer sums; 8 bits between the passes; the horizontal pass before the vertical one, except for images more than a hundred
+//! times as high as wide that become lower. (Pillow 13 swaps the passes more often; the published numbers were made before.)
 #![allow(clippy::cast_sign_loss, reason = "positions and clamped pixels are never negative")]
 
 use std::ops::Range;
@@ -16,7 +16,9 @@ const PRECISION: u32 = 22;
 
 /// The weights of one direction.
 struct Weights {
-    /// First input and number of inputs of each output.
+    /// The inputs that any output needs.
+    reach: Range<usize>,
+    /// First input (counted from the start of the reach) and number of inputs of each output.
     spans: Vec<(usize, usize)>,
     /// `width` weights for each output, those past its span unused.
     values: Vec<i32>,
@@ -26,6 +28,10 @@ struct Weights {
 impl Weights {
     /// Weights that make the outputs `wanted` out of 0..`output` from `input` samples.
     fn new(input: usize, output: usize, wanted: Range<usize>, interpolation: Interpolation) -> Self {
+        if input == output {
+            let spans = (0..wanted.len()).map(|i| (i, 1)).collect();
+            return Self { spans, values: vec![1 << PRECISION; wanted.len()], width: 1, reach: wanted };
+        }
         let (filter, radius): (fn(f64) -> f64, f64) = match interpolation {
             Interpolation::Bilinear => (triangle, 1.0),
             Interpolation::Bicubic => (cubic, 2.0),
@@ -54,18 +60,17 @@ impl Weights {
             }
             spans.push((first, last - first));
         }
-        Self { spans, values, width }
+        let start = spans.first().map_or(0, |s| s.0);
+        let end = spans.last().map_or(0, |s| s.0 + s.1);
+        for span in &mut spans {
+            span.0 -= start;
+        }
+        Self { reach: start..end, spans, values, width }
     }
 
+    /// For each output its first input and its weights.
     fn outputs(&self) -> impl Iterator<Item = (usize, &[i32])> {
         self.spans.iter().zip(self.values.chunks_exact(self.width)).map(|(&(first, n), row)| (first, &row[..n]))
-    }
-
-    /// The inputs that any output needs.
-    fn reach(&self) -> Range<usize> {
-        let first = self.spans.first().map_or(0, |s| s.0);
-        let last = self.spans.last().map_or(0, |s| s.0 + s.1);
-        first..last
     }
 }
 
@@ -86,22 +91,29 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
-const fn to_byte(sum: i32) -> u8 {
-    let value = sum >> PRECISION;
-    if value < 0 {
-        0
-    } else if value > 255 {
-        255
-    } else {
-        value as u8
-    }
+/// Two sums of one weight each in one word: `(a + 2³² b) · w = a w + 2³² b w`, so that one multiplication serves two pixels.
+/// Neither sum leaves 32 bits; what the lower one borrows from the upper one is given back at the end.
+const START: u64 = (1 << (PRECISION - 1)) | (1 << (PRECISION - 1 + 32));
+
+fn pair(a: u8, b: u8) -> u64 {
+    u64::from(a) | u64::from(b) << 32
+}
+
+fn add(sum: &mut u64, pixels: u64, weight: i32) {
+    *sum = sum.wrapping_add(pixels.wrapping_mul(i64::from(weight).cast_unsigned()));
+}
+
+fn finish(sum: u64) -> [u8; 2] {
+    let low = sum as u32;
+    let high = (sum.wrapping_sub(i64::from(low.cast_signed()).cast_unsigned()) >> 32) as u32;
+    [low, high].map(|value| (value.cast_signed() >> PRECISION).clamp(0, 255) as u8)
 }
 
 /// Buffers of [`resize`] that are worth keeping between images.
 #[derive(Debug, Default)]
 pub struct Scratch {
     between: Vec<u8>,
-    sums: Vec<i32>,
+    pairs: Vec<u64>,
 }
 
 /// Resizes `source` to `width` × `height` and keeps the `columns` × `rows` of it, appending them to `out` (HWC, the channels of the source).
@@ -117,48 +129,83 @@ pub fn resize(
     out: &mut Vec<u8>,
 ) {
     assert!(width > 0 && height > 0 && columns.end <= width && rows.end <= height, "a window of the resized image");
-    let channels = source.channels;
-    let vertical = Weights::new(source.height, height, rows, interpolation);
-    let needed = vertical.reach();
-    let line = columns.len() * channels;
-
-    scratch.between.clear();
-    if source.width == width {
-        let bytes = columns.start * channels..columns.end * channels;
-        needed.clone().for_each(|y| scratch.between.extend_from_slice(&source.row(y)[bytes.clone()]));
+    let across = Weights::new(source.width, width, columns, interpolation);
+    let down = Weights::new(source.height, height, rows, interpolation);
+    let needed = source.part(across.reach.clone(), down.reach.clone());
+    let Scratch { between, pairs } = scratch;
+    between.clear();
+    if source.height > 100 * source.width && height < source.height {
+        resize_rows(needed, &down, pairs, between);
+        resize_columns(View::new(between, needed.width, needed.channels), &across, pairs, out);
     } else {
-        let horizontal = Weights::new(source.width, width, columns, interpolation);
-        for y in needed.clone() {
-            match channels {
-                1 => resize_row::<1>(source.row(y), &horizontal, &mut scratch.between),
-                _ => resize_row::<3>(source.row(y), &horizontal, &mut scratch.between),
-            }
-        }
-    }
-
-    for (first, weights) in vertical.outputs() {
-        scratch.sums.clear();
-        scratch.sums.resize(line, 1 << (PRECISION - 1));
-        let lines = scratch.between[(first - needed.start) * line..].chunks_exact(line);
-        for (&weight, pixels) in weights.iter().zip(lines) {
-            for (sum, &pixel) in scratch.sums.iter_mut().zip(pixels) {
-                *sum += i32::from(pixel) * weight;
-            }
-        }
-        out.extend(scratch.sums.iter().map(|&sum| to_byte(sum)));
+        resize_columns(needed, &across, pairs, between);
+        resize_rows(View::new(between, across.spans.len(), needed.channels), &down, pairs, out);
     }
 }
 
-fn resize_row<const C: usize>(row: &[u8], weights: &Weights, out: &mut Vec<u8>) {
+/// The vertical pass: each new row is a weighted sum of rows. Neighbours in a row share a word.
+fn resize_rows(source: View<'_>, weights: &Weights, pairs: &mut Vec<u64>, out: &mut Vec<u8>) {
+    const BLOCK: usize = 8;
+    let line = source.width * source.channels;
+    let stride = line.div_ceil(2 * BLOCK);
+    pairs.clear();
+    for y in 0..source.height {
+        let (twos, rest) = source.row(y).as_chunks::<2>();
+        pairs.extend(twos.iter().map(|&[a, b]| pair(a, b)));
+        pairs.extend(rest.iter().map(|&a| pair(a, 0)));
+        pairs.resize((y + 1) * stride * BLOCK, 0);
+    }
+    let (blocks, _) = pairs.as_chunks::<BLOCK>();
     for (first, weights) in weights.outputs() {
-        let mut sums = [1 << (PRECISION - 1); C];
-        let (pixels, _) = row[first * C..].as_chunks::<C>();
-        for (&weight, pixel) in weights.iter().zip(pixels) {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                *sum += i32::from(value) * weight;
+        let end = out.len() + line;
+        for column in 0..stride {
+            let mut sums = [START; BLOCK];
+            let rows = blocks[first * stride + column..].iter().step_by(stride);
+            for (&weight, pixels) in weights.iter().zip(rows) {
+                for (sum, &pixels) in sums.iter_mut().zip(pixels) {
+                    add(sum, pixels, weight);
+                }
+            }
+            out.extend_from_slice(sums.map(finish).as_flattened());
+        }
+        out.truncate(end);
+    }
+}
+
+/// The horizontal pass: each new column is a weighted sum of columns. A row and the one below share a word.
+fn resize_columns(source: View<'_>, weights: &Weights, pairs: &mut Vec<u64>, out: &mut Vec<u8>) {
+    match source.channels {
+        1 => columns_of::<1>(source, weights, pairs, out),
+        _ => columns_of::<3>(source, weights, pairs, out),
+    }
+}
+
+fn columns_of<const C: usize>(source: View<'_>, weights: &Weights, pairs: &mut Vec<u64>, out: &mut Vec<u8>) {
+    let line = weights.spans.len() * C;
+    let start = out.len();
+    out.resize(start + source.height * line, 0);
+    for (i, rows) in out[start..].chunks_mut(2 * line).enumerate() {
+        let upper = source.row(2 * i);
+        let lower = source.row((2 * i + 1).min(source.height - 1));
+        pairs.clear();
+        pairs.extend(upper.iter().zip(lower).map(|(&a, &b)| pair(a, b)));
+        let (pixels, _) = pairs.as_chunks::<C>();
+        let (upper, lower) = rows.split_at_mut(line);
+        let (upper, _) = upper.as_chunks_mut::<C>();
+        let (lower, _) = lower.as_chunks_mut::<C>();
+        for (x, (first, weights)) in weights.outputs().enumerate() {
+            let mut sums = [START; C];
+            for (&weight, pixels) in weights.iter().zip(&pixels[first..]) {
+                for (sum, &pixels) in sums.iter_mut().zip(pixels) {
+                    add(sum, pixels, weight);
+                }
+            }
+            let bytes = sums.map(finish);
+            upper[x] = bytes.map(|[a, _]| a);
+            if let Some(lower) = lower.get_mut(x) {
+                *lower = bytes.map(|[_, b]| b);
             }
         }
-        out.extend(sums.map(to_byte));
     }
 }
 
