@@ -7,6 +7,9 @@ pub const PLAN: &str = "plan.json";
 /// The page that `mixbench run` leaves.
 pub const REPORT: &str = "report.html";
 
+/// Locked by `mixbench run` as long as it works on the folder.
+pub const LOCK: &str = "lock";
+
 /// Folder of one run and the files in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir(PathBuf);

@@ -7,6 +7,7 @@
 //! `validate`, `plan`, `decide`, `aggregate` and `status` are pure: no clock, no files, no processes. Backends are the only edge.
 
 pub mod aggregate;
+pub mod backend;
 pub mod cli;
 pub mod decide;
 pub mod history;

@@ -75,6 +75,8 @@ pub struct RunFolder {
     pub attempt: u32,
     /// Whether a process works on it.
     pub live: bool,
+    /// Reads on in its events.
+    pub tail: Option<Tail>,
 }
 
 impl RunFolder {
@@ -91,7 +93,9 @@ impl RunFolder {
 /// is as none, since both are written anew.
 pub fn read_run(out: &Path, id: &str) -> Result<RunFolder, HistoryError> {
     let dir = RunDir::new(out, id);
-    let mut ledger = read_events(&dir)?;
+    let mut tail = Tail::new(dir.events());
+    let mut ledger = Ledger::default();
+    tail.read()?.iter().for_each(|line| ledger.push_line(line));
     for ended in read_ends(&dir)? {
         ledger.end(&ended);
     }
@@ -101,7 +105,7 @@ pub fn read_run(out: &Path, id: &str) -> Result<RunFolder, HistoryError> {
     // The lock is only touched where the files do not answer, since `launch` takes it as well.
     let open = ledger.attempts.get(&attempt).is_none_or(|a| a.end.is_none());
     let live = result.is_none() && attempt > 0 && open && is_held(&dir.lock())?;
-    Ok(RunFolder { ledger, result, attempt, live })
+    Ok(RunFolder { ledger, result, attempt, live, tail: Some(tail) })
 }
 
 /// A file of events that grows: each [`read`](Tail::read) takes the complete lines that are new.
@@ -115,6 +119,16 @@ impl Tail {
     /// From the start of a file that need not exist yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, offset: 0 }
+    }
+
+    /// From the end of the last complete line that is there now.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn at_end(path: PathBuf) -> Result<Self, HistoryError> {
+        let mut tail = Self::new(path);
+        tail.read()?;
+        Ok(tail)
     }
 
     /// The new complete lines. A torn last line stays for the next time.
@@ -136,18 +150,6 @@ impl Tail {
         let text = String::from_utf8_lossy(&bytes[..complete]);
         Ok(text.lines().map(str::to_owned).collect())
     }
-}
-
-/// Reads every event of a run's folder.
-///
-/// # Errors
-/// [`HistoryError`]; lines that are no events are counted, not refused.
-pub fn read_events(dir: &RunDir) -> Result<Ledger, HistoryError> {
-    let mut ledger = Ledger::default();
-    for line in Tail::new(dir.events()).read()? {
-        ledger.push_line(&line);
-    }
-    Ok(ledger)
 }
 
 /// Reads the result of run `id`: none when there is no file, the inner error when it cannot be believed.
