@@ -3,9 +3,14 @@
 pub mod backbones;
 pub mod catalog;
 pub mod checkpoint;
+pub mod cli;
 pub mod data;
+pub mod failure;
+pub mod launch;
+pub mod logging;
 pub mod methods;
 pub mod optim;
+pub mod progress;
 pub mod report;
 pub mod rng;
 pub mod stop;

@@ -1,2 +1,5 @@
-//! mixbench.
-fn main() {}
+//! mixbench-trainer: `launch`, `worker` and the tools around them.
+
+fn main() -> std::process::ExitCode {
+    mixbench_trainer::cli::main()
+}
