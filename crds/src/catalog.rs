@@ -12,6 +12,9 @@ use crate::training::Stem;
 /// A text that is either compiled in or read.
 pub type Text = Cow<'static, str>;
 
+/// The text of the committed catalog.
+pub const COMMITTED: &str = include_str!("../catalog.json");
+
 /// All tables of a trainer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,9 +201,8 @@ impl ParamKind {
 impl Catalog {
     /// The committed catalog.
     pub fn get() -> &'static Self {
-        static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-            serde_json::from_str(include_str!("../catalog.json")).expect("crds/catalog.json is generated and tested")
-        });
+        static CATALOG: LazyLock<Catalog> =
+            LazyLock::new(|| serde_json::from_str(COMMITTED).expect("crds/catalog.json is generated and tested"));
         &CATALOG
     }
 

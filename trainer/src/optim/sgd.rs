@@ -90,7 +90,8 @@ impl Sgd {
         if self.first || self.momentum == 0.0 {
             return Vec::new();
         }
-        let buffer = |(name, group, i): &(String, usize, usize)| (name.clone(), self.groups[*group].buffers[*i].shallow_clone());
+        let buffer =
+            |(name, group, i): &(String, usize, usize)| (name.clone(), self.groups[*group].buffers[*i].shallow_clone());
         self.places.iter().map(buffer).collect()
     }
 
@@ -224,7 +225,11 @@ mod tests {
                         sgd.step(step.lr).unwrap();
                     }
                 }
-                assert!(through.iter().zip(&resumed).all(|(a, b)| a.1.equal(&b.1)), "{:?} cut at {cut}", case.optimizer());
+                assert!(
+                    through.iter().zip(&resumed).all(|(a, b)| a.1.equal(&b.1)),
+                    "{:?} cut at {cut}",
+                    case.optimizer()
+                );
             }
         }
     }
