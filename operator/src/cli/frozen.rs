@@ -18,7 +18,17 @@ fn commands_and_flags_are_these() {
         }));
         lines.push(words.join(" "));
     }
-    assert_eq!(lines, ["lint FILES --output/-o", "plan FILE --output/-o --out", "crd", "completions SHELL",]);
+    assert_eq!(
+        lines,
+        [
+            "lint FILES --output/-o",
+            "plan FILE --output/-o --out",
+            "run FILE --out --parallelism --gpus --data --output/-o",
+            "report DIR --format --output",
+            "crd",
+            "completions SHELL"
+        ]
+    );
 }
 
 #[test]

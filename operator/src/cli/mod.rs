@@ -13,6 +13,8 @@ mod crd;
 mod lint;
 pub mod load;
 mod plan;
+mod report;
+mod run;
 
 #[cfg(test)]
 mod frozen;
@@ -43,6 +45,8 @@ Exit codes:
 Examples:
   mixbench lint crds/benchmarks/*.yaml
   mixbench plan crds/benchmarks/quickstart.yaml
+  mixbench run crds/benchmarks/quickstart.yaml
+  mixbench report mixbench-out/quickstart --format markdown
 
 `mixbench COMMAND --help` shows examples of a command.";
 
@@ -52,6 +56,10 @@ enum Command {
     Lint(lint::Args),
     /// Show every run of a manifest, what it is compared with, and what it costs
     Plan(plan::Args),
+    /// Train everything that a manifest plans, on this machine
+    Run(run::Args),
+    /// Show what an output folder came to
+    Report(report::Args),
     /// Print the custom resource definition for a cluster
     Crd(crd::Args),
     /// Print the completions of a shell
@@ -75,6 +83,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Outcome>
     match cli.command {
         Command::Lint(args) => lint::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -139,6 +139,11 @@ impl Local {
         self.seats.iter().filter_map(|(id, seat)| Some((id.as_str(), seat.live.as_ref()?.attempt)))
     }
 
+    /// Tells every live run to stop, without waiting for it.
+    pub fn stop_all(&self) {
+        self.seats.values().filter_map(|s| s.live.as_ref()?.process.pid()).for_each(child::stop);
+    }
+
     fn take(&mut self, Message { run, attempt, heard }: Message) {
         let Some(seat) = self.seats.get_mut(&run) else { return };
         match heard {
