@@ -187,9 +187,10 @@ pub fn decide(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         plan.runs.iter().map(|r| (r.run.id.as_str(), observed.runs.get(&r.run.id).unwrap_or(&nothing))).collect();
 
     for (id, seen) in &observed.runs {
-        match planned.contains_key(id.as_str()) {
-            true => turn.tidy(id, seen, observed.suspended),
-            false => seen.live().for_each(|attempt| turn.stop(id, attempt, StopReason::Unplanned)),
+        if planned.contains_key(id.as_str()) {
+            turn.tidy(id, seen, observed.suspended);
+        } else {
+            seen.live().for_each(|attempt| turn.stop(id, attempt, StopReason::Unplanned));
         }
     }
 
@@ -227,7 +228,11 @@ impl Turn {
         if seen.result.is_none()
             && let Some((attempt, result)) = seen.unrecorded()
         {
-            self.decision.actions.push(Action::Record { run: id.to_owned(), attempt, result: result.clone() });
+            self.decision.actions.push(Action::Record {
+                run: id.to_owned(),
+                attempt,
+                result: Box::new(result.clone()),
+            });
         }
         let newest = seen.live().map(|a| a.number).max();
         for attempt in seen.live() {
@@ -283,9 +288,9 @@ impl ObservedRun {
     }
 
     /// The first result that an attempt left and that is not recorded yet.
-    fn unrecorded(&self) -> Option<(u32, &Box<RunResult>)> {
+    fn unrecorded(&self) -> Option<(u32, &RunResult)> {
         let results = self.attempts.iter().filter_map(|a| match &a.state {
-            AttemptState::Ended { result: Some(result), .. } => Some((a.number, result)),
+            AttemptState::Ended { result: Some(result), .. } => Some((a.number, result.as_ref())),
             _ => None,
         });
         results.min_by_key(|(number, _)| *number)

@@ -72,8 +72,13 @@ pub struct SyntaxError {
 /// # Errors
 /// The first place that is no YAML, or where a key stands twice.
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    let mut documents: Vec<Node> = serde_saphyr::from_multiple(text)
-        .map_err(|e| SyntaxError { at: e.location().map(Position::from).unwrap_or_default(), message: e.render() })?;
+    let mut documents: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|e| {
+        let at: Position = e.location().map(Position::from).unwrap_or_default();
+        let message = e.render();
+        // The place is printed in front of every problem; once is enough.
+        let place = format!("error: line {} column {}: ", at.line, at.column);
+        SyntaxError { at, message: message.strip_prefix(&place).unwrap_or(&message).to_owned() }
+    })?;
     documents.retain(|d| d.value != Yaml::Null);
     Ok(documents)
 }

@@ -201,7 +201,8 @@ fn published_for(spec: &ValidSpec, cell: &ValidCell) -> Result<&'static Publishe
     if *dataset != spec.data.name {
         return Err(format!("published on {dataset}, not on {}", spec.data.name));
     }
-    if spec.dataset.is_some_and(|d| d.mean != spec.data.mean || d.std != spec.data.std) {
+    let same = |a: [f64; 3], b: [f64; 3]| a.iter().zip(&b).all(|(a, b)| a.total_cmp(b).is_eq());
+    if spec.dataset.is_some_and(|d| !same(d.mean, spec.data.mean) || !same(d.std, spec.data.std)) {
         return Err("published with another mean and std of the pixels".into());
     }
     if !spec.changed.is_empty() {

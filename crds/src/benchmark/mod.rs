@@ -35,20 +35,11 @@ pub use trainer::{DataSpec, DataVolume, StorageSpec, TrainerSpec};
     status = "BenchmarkStatus",
     derive = "PartialEq",
     doc = "Trains every backbone with every mixup method under one recipe and compares top-1 with the published numbers.",
-    printcolumn(name = "Summary", type_ = "string", json_path = ".status.summary", description = "Runs by state"),
-    printcolumn(
-        name = "Gate",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="GatePassed")].reason"#,
-        description = "Verdict over all cells"
-    ),
-    printcolumn(
-        name = "Best",
-        type_ = "string",
-        json_path = ".status.best",
-        description = "Cell with the highest mean top-1"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Summary", "type": "string", "jsonPath": ".status.summary", "description": "Runs by state"}"#,
+    printcolumn = r#"{"name": "Gate", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"GatePassed\")].reason",
+        "description": "Verdict over all cells"}"#,
+    printcolumn = r#"{"name": "Best", "type": "string", "jsonPath": ".status.best", "description": "Cell with the highest mean top-1"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::spec_rules()))]

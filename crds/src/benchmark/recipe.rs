@@ -25,11 +25,11 @@ pub struct RecipeRef {
 pub struct Overrides {
     /// Passes over the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10000))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub epochs: Option<u32>,
     /// Images per optimizer step over all processes. The learning rate is not scaled with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 131072))]
+    #[schemars(range(min = 1, max = 131_072))]
     pub global_batch: Option<u32>,
     /// Images per forward pass: what one BatchNorm sees. globalBatch must be a multiple of microBatch × processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub struct Overrides {
     pub momentum: Option<String>,
     /// Epochs of linear warm-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub warmup_epochs: Option<u32>,
     /// ε of label smoothing, "0" to "1".
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -118,9 +118,10 @@ pub(super) fn spec_rules() -> Value {
     let remedy = "cannot be changed: the runs have begun; create another benchmark with it";
     let unchanged = |path: &str, optional: bool| {
         let same = format!("self.{path} == oldSelf.{path}");
-        let expression = match optional {
-            false => same,
-            true => format!("has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || {same})"),
+        let expression = if optional {
+            format!("has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || {same})")
+        } else {
+            same
         };
         fixed(&expression, &format!("spec.{path} {remedy}"))
     };

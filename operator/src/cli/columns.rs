@@ -17,8 +17,8 @@ pub(super) fn render(rows: &[Vec<String>], right: &[usize], colour: bool) -> Str
             .collect();
         let line = cells.join("  ");
         let line = line.trim_end();
-        out.push_str(&if n == 0 && colour { format!("\x1b[1m{line}\x1b[0m") } else { line.to_owned() });
-        out.push('\n');
+        let (on, off) = if n == 0 && colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        out.extend([on, line, off, "\n"]);
     }
     out
 }

@@ -1,5 +1,7 @@
 //! `mixbench lint`.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::load::{self, Located};
@@ -56,12 +58,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             Err(problems) => found.problems.extend(problems),
         }
     }
-    match args.output {
-        Some(format) => print(&format.render(&found)?)?,
-        None => {
-            let good = found.benchmarks.iter().map(|g| format!("{}: {} is right: {} runs\n", g.file, g.name, g.runs));
-            print(&(good.collect::<String>() + &load::render(&found.problems, colour())))?;
+    if let Some(format) = args.output {
+        print(&format.render(&found)?)?;
+    } else {
+        let mut text = String::new();
+        for Good { file, name, runs } in &found.benchmarks {
+            writeln!(text, "{file}: {name} is right: {runs} runs")?;
         }
+        print(&(text + &load::render(&found.problems, colour())))?;
     }
     Ok(if found.problems.is_empty() { Outcome::Pass } else { Outcome::Invalid })
 }

@@ -118,7 +118,7 @@ fn people(plan: &Plan, asked: bool, seconds: Option<f64>, colour: bool) -> Strin
     match seconds {
         Some(seconds) => line(format!("about {} of training, one run after the other", duration(seconds))),
         None if asked => {
-            line("no estimate: the folder has no result of every backbone, or the data set's size is not known".into())
+            line("no estimate: the folder has no result of every backbone, or the data set's size is not known".into());
         }
         None => {}
     }
@@ -161,6 +161,7 @@ fn thousands(n: u64) -> String {
 
 /// Seconds for people: 95 as 1 min 35 s.
 fn duration(seconds: f64) -> String {
+    #[allow(clippy::cast_sign_loss, reason = "not below 0")]
     let s = seconds.round().max(0.0) as u64;
     match s {
         0..60 => format!("{s} s"),

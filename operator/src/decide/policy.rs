@@ -29,9 +29,9 @@ impl Budget {
 /// First wait before a further attempt. Each one after it is twice as long.
 pub const BACKOFF: Duration = Duration::from_secs(2);
 /// Longest wait before a further attempt.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(300);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// Time in which an attempt that was told to stop must write its checkpoint and end.
-pub const GRACE: Duration = Duration::from_secs(120);
+pub const GRACE: Duration = Duration::from_mins(2);
 
 /// The table of exits.
 const BUDGETS: [(Exit, Budget); 10] = [

@@ -11,6 +11,41 @@ use mixbench_crds::training::{Stem, Training};
 use super::ValidCell;
 use super::problem::Problem;
 
+/// A method of the matrix, its place and its card.
+type Known<'a> = (usize, &'a MethodRef, &'static MethodCard);
+
+/// The backbones and methods that are known and have good parameters; everything else becomes a problem.
+pub(super) fn names<'a>(
+    matrix: &'a Matrix,
+    problems: &mut Vec<Problem>,
+) -> (Vec<(usize, &'static BackboneCard)>, Vec<Known<'a>>) {
+    let catalog = Catalog::get();
+    let (mut backbones, mut methods) = (Vec::new(), Vec::new());
+    for (i, backbone) in matrix.backbones.iter().enumerate() {
+        if let Some(card) = catalog.backbone(&backbone.name) {
+            backbones.push((i, card));
+        } else {
+            let known = catalog.backbones.iter().map(|b| b.name.as_ref());
+            let path = format!("spec.matrix.backbones[{i}].name");
+            problems.push(Problem::unknown(path, "backbone", &backbone.name, known));
+        }
+    }
+    for (i, method) in matrix.methods.iter().enumerate() {
+        if let Some(card) = catalog.method(&method.name) {
+            let before = problems.len();
+            params(card, method, i, problems);
+            if problems.len() == before {
+                methods.push((i, method, card));
+            }
+        } else {
+            let known = catalog.methods.iter().map(|m| m.name.as_ref());
+            let path = format!("spec.matrix.methods[{i}].name");
+            problems.push(Problem::unknown(path, "method", &method.name, known));
+        }
+    }
+    (backbones, methods)
+}
+
 /// Every cell that is not excluded.
 pub(super) fn cells(
     recipe: &Recipe,
@@ -18,53 +53,22 @@ pub(super) fn cells(
     matrix: &Matrix,
     problems: &mut Vec<Problem>,
 ) -> Vec<ValidCell> {
-    let backbones: Vec<&BackboneCard> = matrix
-        .backbones
-        .iter()
-        .enumerate()
-        .filter_map(|(i, b)| {
-            let path = format!("spec.matrix.backbones[{i}].name");
-            let card = Catalog::get().backbone(&b.name);
-            match card {
-                Some(card) => fits(card, training, &path, problems),
-                None => {
-                    let known = Catalog::get().backbones.iter().map(|b| b.name.as_ref());
-                    problems.push(Problem::unknown(path, "backbone", &b.name, known));
-                }
-            }
-            card
-        })
-        .collect();
-    let methods: Vec<(usize, &MethodRef, &MethodCard)> = matrix
-        .methods
-        .iter()
-        .enumerate()
-        .filter_map(|(i, m)| {
-            let card = Catalog::get().method(&m.name);
-            match card {
-                Some(card) => params(card, m, i, problems),
-                None => {
-                    let known = Catalog::get().methods.iter().map(|m| m.name.as_ref());
-                    problems.push(Problem::unknown(format!("spec.matrix.methods[{i}].name"), "method", &m.name, known));
-                }
-            }
-            Some((i, m, card?))
-        })
-        .collect();
+    let (backbones, methods) = names(matrix, problems);
+    for (i, card) in &backbones {
+        fits(card, training, &format!("spec.matrix.backbones[{i}].name"), problems);
+    }
     let labels = labels(matrix, problems);
     let excluded = excluded(matrix, &labels, problems);
-
     let mut cells: Vec<ValidCell> = Vec::new();
-    for backbone in backbones {
+    for (_, backbone) in backbones {
         for (i, method, card) in &methods {
             let label = &labels[*i];
             if excluded.contains(&(backbone.name.to_string(), label.clone())) {
                 continue;
             }
             let params = resolve(recipe, &backbone.name, card, method);
-            let twin =
-                cells.iter().find(|c| c.backbone == backbone.name && c.method == card.name && c.params == params);
-            if let Some(twin) = twin {
+            let twin = |c: &&ValidCell| c.backbone == backbone.name && c.method == card.name && c.params == params;
+            if let Some(twin) = cells.iter().find(twin) {
                 let what = format!("{} with `{label}` is the same cell as with `{}`", backbone.name, twin.label);
                 let path = format!("spec.matrix.methods[{i}]");
                 problems.push(Problem::new(path, what).remedy("give it other params, or remove it"));
@@ -113,7 +117,7 @@ fn params(card: &MethodCard, method: &MethodRef, index: usize, problems: &mut Ve
             }
             Some(param) => {
                 if let Err(error) = param.kind.parse(value) {
-                    problems.push(Problem::new(path, error.to_string()).remedy(param.summary.to_string()));
+                    problems.push(Problem::new(path, error.to_string()).remedy(param.summary.trim_end_matches('.')));
                 }
             }
         }
@@ -135,13 +139,8 @@ fn resolve(recipe: &Recipe, backbone: &str, card: &MethodCard, method: &MethodRe
 fn labels(matrix: &Matrix, problems: &mut Vec<Problem>) -> Vec<String> {
     let label = |m: &MethodRef| {
         let alone = matrix.methods.iter().filter(|o| o.name == m.name).count() == 1;
-        m.label.clone().unwrap_or_else(|| match alone {
-            true => m.name.clone(),
-            false => {
-                let given = m.params.iter().map(|(k, v)| format!(" {k}={v}"));
-                std::iter::once(m.name.clone()).chain(given).collect()
-            }
-        })
+        let given = m.params.iter().filter(|_| !alone).map(|(k, v)| format!(" {k}={v}"));
+        m.label.clone().unwrap_or_else(|| std::iter::once(m.name.clone()).chain(given).collect())
     };
     let labels: Vec<String> = matrix.methods.iter().map(label).collect();
     for (i, label) in labels.iter().enumerate() {
@@ -207,11 +206,14 @@ pub(super) fn references(inline: &[InlineReference], cells: &mut [ValidCell], pr
 }
 
 /// Between one run and [`MAX_RUNS`].
-pub(super) fn count(cells: usize, trials: u32, problems: &mut Vec<Problem>) {
+pub(super) fn count(matrix: &Matrix, cells: usize, problems: &mut Vec<Problem>) {
+    // Where names are wrong, cells are missing that the manifest means.
+    let cells = cells.max(if problems.is_empty() { 0 } else { matrix.backbones.len() * matrix.methods.len() });
+    let trials = matrix.trials;
     let runs = cells as u64 * u64::from(trials);
-    if runs == 0 && problems.is_empty() {
+    if runs == 0 {
         let what = format!("the matrix has no run: {cells} cells × {trials} trials");
-        problems.push(Problem::new("spec.matrix", what).remedy("exclude fewer cells"));
+        problems.push(Problem::new("spec.matrix", what).remedy("exclude fewer cells, and set trials to at least 1"));
     } else if runs > u64::from(MAX_RUNS) {
         let what = format!("the matrix has {runs} runs, at most {MAX_RUNS} are allowed");
         problems.push(Problem::new("spec.matrix", what).remedy("lower trials, or split it into several benchmarks"));

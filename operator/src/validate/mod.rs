@@ -88,19 +88,27 @@ pub fn check(document: &Node) -> Result<(MixupBenchmark, ValidSpec), Vec<Problem
         // What a cluster says of a benchmark is no part of what is asked for.
         top.remove("status");
     }
+    schema::quote(&mut json);
     match serde_json::from_value::<MixupBenchmark>(json) {
         Ok(benchmark) => match validate(&benchmark) {
             Ok(spec) if problems.is_empty() => return Ok((benchmark, spec)),
             Ok(_) => {}
             Err(more) => {
                 let known: Vec<String> = problems.iter().map(|p| p.path.clone()).collect();
-                problems.extend(more.into_iter().filter(|p| !known.contains(&p.path)));
+                // What the schema says of a field, or of one inside it, is nearer to the cause.
+                let said = |p: &Problem| known.iter().any(|k| k.strip_prefix(&p.path).is_some_and(starts_below));
+                problems.extend(more.into_iter().filter(|p| !said(p)));
             }
         },
         Err(error) if problems.is_empty() => problems.push(Problem::new("", error.to_string())),
         Err(_) => {}
     }
     Err(problems)
+}
+
+/// Whether the rest of a path is empty or goes on below it.
+fn starts_below(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['.', '['])
 }
 
 /// The rules that need the catalog, the recipes and the published numbers. Pure.
@@ -110,17 +118,21 @@ pub fn check(document: &Node) -> Result<(MixupBenchmark, ValidSpec), Vec<Problem
 pub fn validate(benchmark: &MixupBenchmark) -> Result<ValidSpec, Vec<Problem>> {
     let spec = &benchmark.spec;
     let mut problems = Vec::new();
+    let (data, dataset, data_uri) = world::data(&spec.data, &mut problems);
     let Some(recipe) = Recipe::find(&spec.recipe.name) else {
         let known = Recipe::all().iter().map(|r| r.name.as_str());
-        return Err(vec![Problem::unknown("spec.recipe.name", "recipe", &spec.recipe.name, known)]);
+        problems.push(Problem::unknown("spec.recipe.name", "recipe", &spec.recipe.name, known));
+        cells::names(&spec.matrix, &mut problems);
+        return Err(problems);
     };
     let (training, changed) = training::resolve(recipe, spec.recipe.overrides.as_ref(), &mut problems);
-    let (data, dataset, data_uri) = world::data(&spec.data, &mut problems);
     let world = world::world(&spec.trainer);
     world::batches(&training, &world, spec.recipe.overrides.as_ref(), &mut problems);
     let mut cells = cells::cells(recipe, &training, &spec.matrix, &mut problems);
-    cells::references(&spec.reference.inline, &mut cells, &mut problems);
-    cells::count(cells.len(), spec.matrix.trials, &mut problems);
+    cells::count(&spec.matrix, cells.len(), &mut problems);
+    if problems.is_empty() {
+        cells::references(&spec.reference.inline, &mut cells, &mut problems);
+    }
     let gate = world::gate(&spec.gate, &mut problems);
     if !problems.is_empty() {
         return Err(problems);

@@ -65,8 +65,34 @@ pub(super) fn check(document: &Node) -> Vec<Problem> {
 /// The rules in CEL over a manifest; `old` is what it replaces, for the rules about what may change.
 pub fn rules(object: &Value, old: Option<&Value>) -> Vec<Problem> {
     let errors = Validator::new().validate(schema(), object, old).err();
-    let problem = |e: kube::core::cel::ValidationError| Problem::new(e.field_path.trim_start_matches('.'), e.message);
+    let problem = |e: kube::core::cel::ValidationError| {
+        // A rule about several fields stands above them; its message then begins with the one that it is about.
+        let named = e.message.split(' ').next().filter(|w| w.starts_with("spec.") || w.starts_with("metadata."));
+        let path = named.unwrap_or(&e.field_path).trim_start_matches('.').to_owned();
+        Problem::new(path, e.message)
+    };
     errors.into_iter().flat_map(kube::core::cel::ValidationErrors::into_vec).map(problem).collect()
+}
+
+/// Turns numbers and truth values into texts where the schema wants texts. They are reported as wrong already; this way everything else that is
+/// wrong is found as well.
+pub(super) fn quote(object: &mut Value) {
+    fn walk(value: &mut Value, schema: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let child = &schema["properties"][name];
+                    walk(value, if child.is_null() { &schema["additionalProperties"] } else { child });
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, &schema["items"])),
+            Value::Bool(_) | Value::Number(_) if schema["type"] == "string" => *value = value.to_string().into(),
+            _ => {}
+        }
+    }
+    if let Some(spec) = object.get_mut("spec") {
+        walk(spec, &schema()["properties"]["spec"]);
+    }
 }
 
 fn head(document: &Node, problems: &mut Vec<Problem>) {
@@ -184,7 +210,7 @@ fn mapping(
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if node.get(name).is_none_or(|n| n.value == Yaml::Null) {
             let what = properties.and_then(|p| p[name]["description"].as_str()).unwrap_or_default();
-            problems.push(Problem::new(format!("{path}.{name}"), "is missing").remedy(what.to_owned()));
+            problems.push(Problem::new(format!("{path}.{name}"), "is missing").remedy(what.trim_end_matches('.')));
         }
     }
 }
@@ -232,7 +258,7 @@ fn string(text: &str, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
     {
         let problem = Problem::new(path, format!("`{text}` does not match {pattern}"));
         let what = schema["description"].as_str().unwrap_or("a number such as \"0.1\"");
-        problems.push(problem.remedy(what.to_owned()));
+        problems.push(problem.remedy(what.trim_end_matches('.')));
     }
 }
 

@@ -62,14 +62,19 @@ fn uri(spec: &DataSpec, problems: &mut Vec<Problem>) -> String {
         Some((scheme, rest)) if known().any(|k| k == scheme) => {
             if rest.is_empty() {
                 let what = &sources.iter().find(|s| s.scheme == scheme).expect("found above").summary;
-                problems
-                    .push(Problem::new("spec.data.uri", format!("`{uri}` names no place")).remedy(what.to_string()));
+                problems.push(
+                    Problem::new("spec.data.uri", format!("`{uri}` names no place")).remedy(what.trim_end_matches('.')),
+                );
             }
         }
-        Some((scheme, _)) => problems.push(Problem::unknown("spec.data.uri", "kind of data", scheme, known())),
+        Some((scheme, _)) => {
+            problems.push(Problem::unknown("spec.data.uri", "kind of data", scheme, known()));
+            return String::new();
+        }
         None => {
             let remedy = format!("write KIND:PLACE, where KIND is one of {}", known().collect::<Vec<_>>().join(", "));
             problems.push(Problem::new("spec.data.uri", format!("`{uri}` is not a data URI")).remedy(remedy));
+            return String::new();
         }
     }
     uri
