@@ -193,7 +193,7 @@ fn data_must_lie_in_one_known_place() {
 fn a_cell_or_a_label_stands_once() {
     refused(
         "    - name: vanilla\n",
-        "    - {name: mixup, label: again}\n",
+        "    - {name: mixup, label: again, params: {alpha: \"1\"}}\n",
         &["spec.matrix.methods[1]: resnet20 with `mixup alpha=1.0` is the same cell as with `again`; \
          give it other params, or remove it"],
     );
