@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use mixbench_crds::catalog::{COMMITTED, Catalog};
+use mixbench_crds::exit::Exit;
 
 use crate::backbones::BACKBONES;
 use crate::data::{DATASETS, SOURCES};
@@ -22,6 +23,16 @@ pub enum CatalogError {
     /// Nobody takes it.
     #[error("cannot write the catalog: {0}")]
     Write(#[from] io::Error),
+}
+
+impl CatalogError {
+    /// The exit code of the command.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Stale { .. } => Exit::Config,
+            Self::Write(_) => Exit::Io,
+        }
+    }
 }
 
 /// All tables.

@@ -10,6 +10,7 @@ pub mod launch;
 pub mod logging;
 pub mod methods;
 pub mod optim;
+pub mod preview;
 pub mod progress;
 pub mod report;
 pub mod rng;

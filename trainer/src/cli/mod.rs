@@ -1,5 +1,6 @@
 //! The command line. It is small on purpose: what a run does stands in its document.
 
+mod catalog;
 mod eval;
 mod launch;
 mod preview;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use mixbench_crds::exit::Exit;
 
+pub use catalog::CatalogArgs;
 pub use eval::EvalArgs;
 pub use launch::LaunchArgs;
 pub use preview::PreviewArgs;
@@ -38,6 +40,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Launch(LaunchArgs),
+    Preview(PreviewArgs),
+    Catalog(CatalogArgs),
     /// Print completions for a shell
     ///
     /// For example: mixbench-trainer completions bash > ~/.local/share/bash-completion/completions/mixbench-trainer
@@ -63,6 +67,8 @@ impl Cli {
     fn run(self) -> Exit {
         match self.command {
             Command::Launch(args) => said(crate::launch::launch(args.into()), crate::launch::LaunchError::exit),
+            Command::Preview(args) => said(args.run(), crate::preview::PreviewError::exit),
+            Command::Catalog(args) => said(args.run(), crate::catalog::CatalogError::exit),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "mixbench-trainer", &mut std::io::stdout());
                 Exit::Ok

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mixbench_crds::exit::Exit;
+
+use crate::preview::{Options, PreviewError, run};
 
 const EXAMPLES: &str = "Examples:
   mixbench-trainer preview --method cutmix --param alpha=1.0 --out cutmix.png
@@ -45,4 +48,13 @@ pub struct PreviewArgs {
     /// Save inputs, permutation, lam, mask, soft targets and all else that was drawn, for a recomputation elsewhere
     #[arg(long, value_name = "FILE.safetensors")]
     pub save: Option<PathBuf>,
+}
+
+impl PreviewArgs {
+    /// Writes the files.
+    pub(super) fn run(self) -> Result<Exit, PreviewError> {
+        let Self { run: document, method, param, data, seed, epoch, step, micro, rows, out, save } = self;
+        run(&Options { run: document, method, param, data, seed, epoch, step, micro, rows, out, save })?;
+        Ok(Exit::Ok)
+    }
 }
