@@ -117,16 +117,17 @@ impl Backend for Fake {
 /// A result with this top-1, of 10 000 images.
 pub fn result(run: &str, attempt: u32, top1: f64) -> RunResult {
     let n = 10_000;
-    let correct1 = (top1 / 100.0 * f64::from(n)).round().max(0.0) as u64;
+    #[allow(clippy::cast_sign_loss, reason = "it is clamped")]
+    let correct1 = (top1 / 100.0 * n as f64).round().clamp(0.0, n as f64) as u64;
     RunResult {
         version: RESULT_VERSION,
         run: run.to_owned(),
         nonce: String::new(),
         attempt,
         metric: Metric::Last,
-        window: vec![Score { epoch: 1, correct1, correct5: u64::from(n as u32) }],
+        window: vec![Score { epoch: 1, correct1, correct5: n }],
         epochs: 1,
-        n: u64::from(n as u32),
+        n,
         images: 1000,
         train_seconds: 10.0,
         data_fingerprint: "0".to_owned(),

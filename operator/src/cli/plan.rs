@@ -160,7 +160,7 @@ fn thousands(n: u64) -> String {
 }
 
 /// Seconds for people: 95 as 1 min 35 s.
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     #[allow(clippy::cast_sign_loss, reason = "not below 0")]
     let s = seconds.round().max(0.0) as u64;
     match s {

@@ -128,7 +128,7 @@ mod tests {
               <property name="recipe" value="pytorch-100ep"/>
               <property name="data" value="imagenet-1k"/>
               <property name="metric" value="median of top-1 over the last 5 epochs; mean over trials"/>
-              <property name="gate" value="a cell passes if top-1 is at most 0.30 points below the published number with 95% confidence (one-sided t-bound, at least 2 trials)"/>
+              <property name="gate" value="a cell passes if top-1 is at most 0.30 points below the published number with 95 % confidence (one-sided t-bound, at least 2 trials)"/>
             </properties>
             <testcase classname="resnets.resnet18" name="vanilla" time="200.000">
               <system-out>top-1 70.20 ± 0.14 over 2 trials</system-out>

@@ -228,7 +228,7 @@ impl Report {
         let tolerance = percent(self.gate.tolerance);
         match self.gate.confidence {
             Some(confidence) => format!(
-                "a cell passes if top-1 is at most {tolerance} points below the published number with {}% confidence (one-sided t-bound, at least {})",
+                "a cell passes if top-1 is at most {tolerance} points below the published number with {} % confidence (one-sided t-bound, at least {})",
                 round(confidence * 100.0),
                 least(2)
             ),

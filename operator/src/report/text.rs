@@ -76,7 +76,7 @@ mod tests {
         insta::assert_snapshot!(render(&report(), false), @r#"
         resnets · recipe pytorch-100ep · data imagenet-1k
         median of top-1 over the last 5 epochs; mean over trials
-        a cell passes if top-1 is at most 0.30 points below the published number with 95% confidence (one-sided t-bound, at least 2 trials)
+        a cell passes if top-1 is at most 0.30 points below the published number with 95 % confidence (one-sided t-bound, at least 2 trials)
 
         backbone  method          n  top-1 %   std        95 % CI  published   diff  verdict       images/s  s/run
         ────────  ────────────  ───  ───────  ────  ─────────────  ─────────  ─────  ────────────  ────────  ─────

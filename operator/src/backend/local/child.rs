@@ -57,9 +57,16 @@ pub(super) struct Message {
 #[derive(Debug)]
 pub(super) struct Child {
     process: std::process::Child,
-    tail: Arc<Mutex<VecDeque<String>>>,
+    tail: Arc<Mutex<Tail>>,
     closed: bool,
     exited: Option<(ExitStatus, Instant)>,
+}
+
+/// The end of standard error.
+#[derive(Debug, Default)]
+struct Tail {
+    lines: VecDeque<String>,
+    closed: bool,
 }
 
 /// How a process ended.
@@ -86,9 +93,9 @@ impl Child {
         let mut command = Command::new(trainer);
         command.arg("launch").arg("--run").arg(document);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        FOREIGN.iter().for_each(|name| {
+        for name in FOREIGN {
             command.env_remove(name);
-        });
+        }
         if let Some(gpus) = gpus {
             command.env(VISIBLE, gpus.join(","));
         }
@@ -97,7 +104,7 @@ impl Child {
         let stderr = process.stderr.take().expect("it is piped");
         let (run, heard) = (run.to_owned(), heard.clone());
         std::thread::spawn(move || listen(stdout, &run, attempt, &heard));
-        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let tail = Arc::new(Mutex::new(Tail::default()));
         let kept = Arc::clone(&tail);
         std::thread::spawn(move || keep(stderr, &kept));
         Ok(Self { process, tail, closed: false, exited: None })
@@ -120,7 +127,8 @@ impl Child {
             self.exited = Some((status, Instant::now()));
         }
         let (status, since) = self.exited?;
-        (self.closed || since.elapsed() > DRAIN).then(|| self.status(status))
+        let heard = self.closed && self.tail.lock().unwrap_or_else(PoisonError::into_inner).closed;
+        (heard || since.elapsed() > DRAIN).then(|| self.status(status))
     }
 
     fn status(&self, status: ExitStatus) -> Status {
@@ -130,7 +138,7 @@ impl Child {
             (None, None) => "mixbench-trainer ended".to_owned(),
         };
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = tail.iter().map(|l| format!("\n  {l}"));
+        let lines = tail.lines.iter().map(|l| format!("\n  {l}"));
         let message = std::iter::once(how).chain(lines).collect();
         Status { exit: status.code().and_then(Exit::from_code), message }
     }
@@ -178,7 +186,7 @@ fn listen(stdout: impl Read, run: &str, attempt: u32, heard: &Sender<Message>) {
     say(Heard::Closed);
 }
 
-fn keep(stderr: impl Read, kept: &Mutex<VecDeque<String>>) {
+fn keep(stderr: impl Read, kept: &Mutex<Tail>) {
     let mut reader = BufReader::new(stderr);
     let mut bytes = Vec::new();
     while reader.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
@@ -186,12 +194,13 @@ fn keep(stderr: impl Read, kept: &Mutex<VecDeque<String>>) {
         bytes.clear();
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !line.is_empty() {
-            kept.push_back(line);
+            kept.lines.push_back(line);
         }
-        if kept.len() > KEPT {
-            kept.pop_front();
+        if kept.lines.len() > KEPT {
+            kept.lines.pop_front();
         }
     }
+    kept.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use mixbench_crds::metric::percent;
 
+use super::super::plan::duration;
 use crate::decide::RunState;
 use crate::history::Ledger;
 use crate::plan::{Plan, PlannedRun};
@@ -25,7 +26,8 @@ pub(super) fn state(plan: &Plan, planned: &PlannedRun, ledger: &Ledger) -> Strin
     let mut parts = vec![format!("epoch {}/{epochs}", ledger.epochs_done())];
     parts.extend(ledger.top1(plan.metric).map(|top1| format!("top-1 {}", percent(top1))));
     parts.extend(ledger.images_per_second().map(|speed| format!("{speed:.0} images/s")));
-    parts.extend(ledger.seconds_left(epochs).map(|s| format!("{} left", duration(s))));
+    let left = ledger.seconds_left(epochs).filter(|_| ledger.epochs_done() < epochs);
+    parts.extend(left.map(|s| format!("{} left", duration(s))));
     parts.join(" · ")
 }
 
@@ -90,17 +92,6 @@ pub(super) fn idle(plan: &Plan, cores: usize) -> Option<String> {
             .to_owned()
     };
     Some(format!("{used} of {cores} cores are used; {remedy}"))
-}
-
-/// Seconds for people.
-pub(super) fn duration(seconds: f64) -> String {
-    let s = seconds.round().max(0.0) as u64;
-    match s {
-        0..60 => format!("{s} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        3600..86400 => format!("{} h {} min", s / 3600, s % 3600 / 60),
-        _ => format!("{} d {} h", s / 86400, s % 86400 / 3600),
-    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,9 @@ fn work(mut plan: Plan, out: &Path, args: &Args, stops: &Stops) -> Result<Outcom
     let mut local = Local::open(&plan, out, trainer, devices, Timestamp::now())?;
     hints.extend(lines::idle(&plan, std::thread::available_parallelism().map_or(1, std::num::NonZero::get)));
     let mut screen = Screen::new(&plan);
-    hints.iter().for_each(|hint| screen.say(&format!("hint: {hint}")));
+    for hint in hints {
+        screen.say(&format!("hint: {hint}"));
+    }
     let end = turns(&plan, &mut local, &mut screen, stops, out);
     if end.is_err() {
         // What cannot be watched any more is told to stop; the next `mixbench run` finds its checkpoint.
@@ -179,9 +181,11 @@ fn turns(plan: &Plan, local: &mut Local, screen: &mut Screen, stops: &Stops, out
         let now = Timestamp::now();
         let asked = stops.count();
         let decision = turn(plan, local, Wish { suspended: asked > 0, parallelism: None }, now)?;
-        local.notes().iter().for_each(|note| screen.say(note));
+        for note in local.notes() {
+            screen.say(&note);
+        }
         tell_failures(plan, screen, &decision, out);
-        screen.show(plan, local, &decision, now);
+        screen.show(plan, local, &decision);
         if asked > told {
             told = asked;
             if asked == 1 {
@@ -221,7 +225,9 @@ fn tell_failures(plan: &Plan, screen: &mut Screen, decision: &Decision, out: &Pa
             screen.say(&format!("{} {what}: {message}", lines::name(plan, planned)));
             let dir = RunDir::new(out, id);
             let log = history::log_tail(&dir, LOG_LINES, 64 * 1024).unwrap_or_default();
-            log.iter().for_each(|line| screen.say(&format!("  | {line}")));
+            for line in log {
+                screen.say(&format!("  | {line}"));
+            }
             if dir.log().exists() {
                 screen.say(&format!("  whole log: {}", dir.log().display()));
             }

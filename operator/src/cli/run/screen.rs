@@ -5,13 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use jiff::Timestamp;
 
 use super::lines;
 use crate::backend::local::Local;
 use crate::decide::{Decision, RunState};
 use crate::history::Ledger;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedRun};
 
 /// Between two plain lines about everything.
 const PLAIN_EVERY: Duration = Duration::from_secs(15);
@@ -59,10 +58,9 @@ impl Screen {
     }
 
     /// Shows how far everything got.
-    pub(super) fn show(&mut self, plan: &Plan, local: &Local, decision: &Decision, _now: Timestamp) {
-        let total = lines::total(plan, &decision.states, |id| local.ledger(id));
+    pub(super) fn show(&mut self, plan: &Plan, local: &Local, decision: &Decision) {
         let nothing = Ledger::default();
-        let mut news = Vec::new();
+        let mut running = Vec::new();
         for (planned, state) in plan.runs.iter().zip(&decision.states) {
             let id = &planned.run.id;
             let ledger = local.ledger(id).unwrap_or(&nothing);
@@ -73,35 +71,29 @@ impl Screen {
                 RunState::Queued | RunState::BackingOff { .. } | RunState::Failed { .. } => "",
             };
             let before = self.standing.insert(id.clone(), standing);
-            if standing != "" && before != Some(standing) {
-                // What was finished before is told by the total alone.
-                if before.is_some() || standing != "finished" {
-                    news.push(format!(
-                        "{} {standing}: {}",
-                        lines::name(plan, planned),
-                        lines::state(plan, planned, ledger)
-                    ));
-                }
+            let line = format!("{}: {}", lines::name(plan, planned), lines::state(plan, planned, ledger));
+            // What was finished from the start is told by the total alone, and a terminal shows for itself what runs.
+            let news = match standing {
+                "finished" => before.is_some_and(|b| b != standing),
+                "" => false,
+                _ => self.live.is_none() && before != Some(standing),
+            };
+            if news {
+                self.say(&format!("{line} · {standing}"));
+            } else if standing == "running" {
+                running.push(line);
             }
             if let Some(lines) = &mut self.live {
                 lines.show(plan, planned, ledger, matches!(standing, "running" | "stopping"));
             }
         }
+        let total = lines::total(plan, &decision.states, |id| local.ledger(id));
         if let Some(lines) = &self.live {
             lines.total.set_message(total);
-            news.iter().filter(|n| n.contains(" finished: ")).for_each(|n| self.say(n));
-            return;
-        }
-        let due = self.spoke.is_none_or(|at| at.elapsed() >= PLAIN_EVERY);
-        news.iter().for_each(|n| self.say(n));
-        if due {
+        } else if self.spoke.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
             self.spoke = Some(Instant::now());
-            for planned in &plan.runs {
-                if self.standing.get(&planned.run.id) == Some(&"running")
-                    && let Some(ledger) = local.ledger(&planned.run.id).filter(|l| l.epochs_done() > 0)
-                {
-                    self.say(&format!("{}: {}", lines::name(plan, planned), lines::state(plan, planned, ledger)));
-                }
+            for line in running {
+                self.say(&line);
             }
             self.say(&total);
         }
@@ -110,14 +102,16 @@ impl Screen {
     /// Clears the live lines.
     pub(super) fn close(&self) {
         if let Some(lines) = &self.live {
-            lines.runs.values().for_each(ProgressBar::finish_and_clear);
+            for bar in lines.runs.values() {
+                bar.finish_and_clear();
+            }
             lines.total.finish_and_clear();
         }
     }
 }
 
 impl Lines {
-    fn show(&mut self, plan: &Plan, planned: &crate::plan::PlannedRun, ledger: &Ledger, live: bool) {
+    fn show(&mut self, plan: &Plan, planned: &PlannedRun, ledger: &Ledger, live: bool) {
         let id = &planned.run.id;
         if !live {
             if let Some(bar) = self.runs.remove(id) {

@@ -7,8 +7,8 @@ use super::super::{CellRow, Mood, Report, trials};
 use super::facet::Facet;
 use super::svg::{Scale, Svg};
 
-const WIDTH: f64 = 720.0;
-const RIGHT: f64 = 64.0;
+const WIDTH: f64 = 600.0;
+const RIGHT: f64 = 56.0;
 const TOP: f64 = 6.0;
 const BOTTOM: f64 = 40.0;
 const BAR: f64 = 13.0;

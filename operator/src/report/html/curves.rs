@@ -10,27 +10,31 @@ use super::super::{Report, RunRow};
 use super::facet::Facet;
 use super::svg::{Scale, Svg};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 340.0;
+const WIDTH: f64 = 600.0;
+const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 48.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 42.0;
+/// From so many epochs on, the picture leaves out how low the first quarter began: what is compared lies at the end.
+const LONG: u32 = 20;
 
 /// The picture and its legend; none where no epoch was validated yet.
 pub(super) fn render(report: &Report, facet: &Facet<'_>) -> Option<String> {
     let runs = |cell: usize| report.runs.iter().filter(move |r| r.cell == cell && !r.curve.is_empty());
     let all: Vec<&RunRow> = facet.series.iter().flat_map(|s| runs(s.index)).collect();
     let values = || all.iter().flat_map(|r| &r.curve);
-    let low = values().map(|p| p.top1).reduce(f64::min)?;
-    let high = values().map(|p| p.top1).reduce(f64::max)?;
     let last = values().map(|p| p.epoch).max()?;
+    let from = if last < LONG { 1 } else { last / 4 };
+    let low = values().filter(|p| p.epoch >= from).map(|p| p.top1).reduce(f64::min)?;
+    let high = values().map(|p| p.top1).reduce(f64::max)?;
     let x = Scale::whole(1, last, 10, (LEFT, WIDTH - RIGHT));
     let y = Scale::covering(low, high, 5, (HEIGHT - BOTTOM, TOP));
 
     let mut svg = Svg::new(WIDTH, HEIGHT);
     axes(&mut svg, &x, &y);
     let place = |(epoch, top1): (u32, f64)| (x.at(f64::from(epoch)), y.at(top1));
+    svg.open_clip((LEFT, TOP), (WIDTH - RIGHT - LEFT, HEIGHT - BOTTOM - TOP));
     let mut legend = String::new();
     let mut data = Vec::new();
     for series in &facet.series {
@@ -59,6 +63,7 @@ pub(super) fn render(report: &Report, facet: &Facet<'_>) -> Option<String> {
         .expect("a string");
         data.push(serde_json::json!({ "name": series.name, "class": series.class, "points": mean }));
     }
+    svg.close_clip();
     let geometry = serde_json::json!({
         "x": [x.low, x.high, LEFT, WIDTH - RIGHT], "top": TOP, "bottom": HEIGHT - BOTTOM, "width": WIDTH, "series": data,
     });
@@ -99,6 +104,7 @@ fn mean(runs: &[&RunRow]) -> Option<Vec<(u32, f64)>> {
 mod tests {
     use super::super::facet::facets;
     use super::*;
+    use crate::report::Point;
     use crate::report::fixture::report;
 
     #[test]
@@ -117,6 +123,15 @@ mod tests {
         short.curve.truncate(3);
         assert_eq!(mean(&[&short, &long]).expect("shared epochs").len(), 3);
         assert!(mean(&[]).is_none());
+    }
+
+    #[test]
+    fn a_long_picture_shows_the_range_that_is_compared() {
+        let mut report = report();
+        let point = |epoch| Point { epoch, top1: f64::from(epoch), train_loss: 1.0, lr: 0.1 };
+        report.runs.iter_mut().for_each(|r| r.curve = (1..=40).map(point).collect());
+        let picture = render(&report, &facets(&report)[0]).expect("curves");
+        assert!(picture.contains(">10<") && !picture.contains(">0<"));
     }
 
     #[test]

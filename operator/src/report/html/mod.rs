@@ -32,7 +32,7 @@ pub(super) fn render(report: &Report) -> String {
     out.push_str("</main>\n");
     writeln!(
         out,
-        "<footer>Made by mixbench {} at {}. <code>mixbench report DIR --format html</code> makes this page anew from the output folder.</footer>",
+        "<footer>Made by mixbench {} at {} UTC. <code>mixbench report DIR --format html</code> makes this page anew from the output folder.</footer>",
         escape(&report.environment.mixbench),
         time(report.generated)
     )
@@ -84,7 +84,7 @@ fn facts(out: &mut String, report: &Report) {
     let environment = &report.environment;
     let finished = report.runs.iter().filter(|r| r.status == RunStatus::Finished).count();
     let span = match (environment.first_event, environment.last_event) {
-        (Some(first), Some(last)) => format!("{} to {}", time(first), time(last)),
+        (Some(first), Some(last)) => format!("{} to {} UTC", time(first), time(last)),
         _ => "not yet".to_owned(),
     };
     let some = |list: &[String]| if list.is_empty() { "not known yet".to_owned() } else { list.join(", ") };
@@ -163,9 +163,9 @@ fn line(out: &mut String, tag: &str, text: &str) {
     writeln!(out, "<{tag}>{}</{tag}>", escape(text)).expect("a string");
 }
 
-/// A point in time to the minute.
+/// A point in time (UTC) to the minute.
 fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 #[cfg(test)]

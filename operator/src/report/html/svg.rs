@@ -28,6 +28,17 @@ impl Svg {
         )
     }
 
+    /// What follows is cut at the edges of this rectangle, until [`close_clip`](Self::close_clip).
+    pub(super) fn open_clip(&mut self, (x, y): (f64, f64), (w, h): (f64, f64)) {
+        // Lines on the edge keep their full width.
+        let [x, y, w, h] = [x - 2.0, y - 2.0, w + 4.0, h + 4.0].map(short);
+        self.put(&format!("<svg x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" viewBox=\"{x} {y} {w} {h}\">"));
+    }
+
+    pub(super) fn close_clip(&mut self) {
+        self.put("</svg>");
+    }
+
     pub(super) fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(short);
         self.put(&format!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"));

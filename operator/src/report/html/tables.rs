@@ -40,7 +40,7 @@ pub(super) fn cells(report: &Report) -> String {
 
 /// The table of runs.
 pub(super) fn runs(report: &Report) -> String {
-    let heads = [
+    let mut heads = vec![
         ("backbone", false),
         ("method", false),
         ("trial", true),
@@ -53,9 +53,17 @@ pub(super) fn runs(report: &Report) -> String {
         ("seconds", true),
         ("attempts", true),
         ("run", false),
-        ("remark", false),
     ];
-    table(&heads, report.runs.iter().map(|run| run_cells(report, run)))
+    let remarks = report.runs.iter().any(|r| r.message.is_some());
+    if remarks {
+        heads.push(("remark", false));
+    }
+    let cells = |run| {
+        let mut cells = run_cells(report, run);
+        cells.truncate(if remarks { cells.len() } else { cells.len() - 1 });
+        cells
+    };
+    table(&heads, report.runs.iter().map(cells))
 }
 
 fn run_cells(report: &Report, run: &RunRow) -> Vec<Td> {
