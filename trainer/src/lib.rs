@@ -4,6 +4,7 @@ pub mod backbones;
 pub mod catalog;
 pub mod checkpoint;
 pub mod cli;
+pub mod collective;
 pub mod data;
 pub mod failure;
 pub mod launch;
