@@ -35,7 +35,7 @@ impl Ddp {
     /// [`Error::Collective`] if the parameters differ in number, size or memory format, or a peer is gone.
     pub fn new<T: Borrow<Tensor>>(group: &Group, params: &[T], bucket_bytes: usize) -> Result<Self, Error> {
         let ddp =
-            sys::ddp_new(&group.group, &*list(params), bucket_bytes).map_err(collective("data-parallel set-up"))?;
+            sys::ddp_new(&group.handle, &list(params), bucket_bytes).map_err(collective("data-parallel set-up"))?;
         Ok(Self { ddp })
     }
 
@@ -65,7 +65,7 @@ impl Ddp {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
 mod tests {
     use super::*;
     use crate::group::ranks;

@@ -23,7 +23,7 @@ pub enum Backend {
 /// memory format; each call returns when the result is there (on a GPU: when the stream will see it). A dead peer makes it return
 /// an error at once, a hanging one when the store's timeout is up.
 pub struct Group {
-    pub(crate) group: UniquePtr<sys::Group>,
+    pub(crate) handle: UniquePtr<sys::Group>,
     rank: usize,
     world_size: usize,
 }
@@ -47,13 +47,13 @@ impl Group {
             Endpoint::Interface(interface) => (interface.clone(), true),
         };
         let Store { rank, world_size, .. } = *store;
-        let group =
-            sys::group_gloo(&store.store, &name, index(rank), index(world_size), timeout, &address, is_interface)
+        let handle =
+            sys::group_gloo(&store.client, &name, index(rank), index(world_size), timeout, &address, is_interface)
                 .map_err(failed)?;
         if let Backend::Nccl(device) = backend {
-            sys::group_add_nccl(&group, &store.store, &name, index(device), timeout).map_err(failed)?;
+            sys::group_add_nccl(&handle, &store.client, &name, index(device), timeout).map_err(failed)?;
         }
-        Ok(Self { group, rank, world_size })
+        Ok(Self { handle, rank, world_size })
     }
 
     /// This rank, in `0..world_size`.
@@ -99,7 +99,7 @@ impl Group {
     }
 
     fn all_reduce(&self, tensor: &mut Tensor, op: Reduce) -> Result<(), Error> {
-        sys::all_reduce(&self.group, cpp_mut(tensor), op).map_err(collective("all-reduce"))
+        sys::all_reduce(&self.handle, cpp_mut(tensor), op).map_err(collective("all-reduce"))
     }
 
     /// Replaces the tensor by that of rank `root`.
@@ -107,7 +107,7 @@ impl Group {
     /// # Errors
     /// As [`Group::all_reduce_sum`].
     pub fn broadcast(&self, tensor: &mut Tensor, root: usize) -> Result<(), Error> {
-        sys::broadcast(&self.group, cpp_mut(tensor), index(root)).map_err(collective("broadcast"))
+        sys::broadcast(&self.handle, cpp_mut(tensor), index(root)).map_err(collective("broadcast"))
     }
 
     /// The tensors of all ranks, stacked: sizes `[world_size, …]`.
@@ -115,7 +115,7 @@ impl Group {
     /// # Errors
     /// [`Error::Collective`] if a peer is gone.
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Tensor, Error> {
-        sys::all_gather(&self.group, cpp(tensor)).map(into_tch).map_err(collective("all-gather"))
+        sys::all_gather(&self.handle, cpp(tensor)).map(into_tch).map_err(collective("all-gather"))
     }
 
     /// Returns once all ranks have called it.
@@ -123,13 +123,13 @@ impl Group {
     /// # Errors
     /// [`Error::Collective`] if a peer is gone.
     pub fn barrier(&self) -> Result<(), Error> {
-        sys::barrier(&self.group).map_err(collective("barrier"))
+        sys::barrier(&self.handle).map_err(collective("barrier"))
     }
 }
 
 /// Ranks as threads of one process, each with its own connection.
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
 pub(crate) mod ranks {
     use super::*;
     use crate::Rendezvous;
@@ -157,7 +157,7 @@ pub(crate) mod ranks {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
 mod tests {
     use super::*;
     use std::time::{Duration, Instant};

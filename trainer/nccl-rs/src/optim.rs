@@ -49,7 +49,7 @@ pub fn fused_sgd_<T: Borrow<Tensor>>(
 ) -> Result<(), Error> {
     let &Sgd { lr, momentum, weight_decay, nesterov, first_step } = sgd;
     let step = sys::SgdStep { lr, momentum, weight_decay, nesterov, first: first_step };
-    Ok(sys::fused_sgd(&*list(params), &*list(grads), &*list(momentum_buffers), &step)?)
+    Ok(sys::fused_sgd(&list(params), &list(grads), &list(momentum_buffers), &step)?)
 }
 
 /// Makes one step of AdamW. `exp_avgs` and `exp_avg_sqs` (the moments, zero before the first step) and `grads` match `params` one
@@ -66,7 +66,7 @@ pub fn fused_adamw_<T: Borrow<Tensor>>(
 ) -> Result<(), Error> {
     let &AdamW { lr, betas: (beta1, beta2), eps, weight_decay, step } = adamw;
     let step = sys::AdamWStep { lr, beta1, beta2, eps, weight_decay, step };
-    Ok(sys::fused_adamw(&*list(params), &*list(grads), &*list(exp_avgs), &*list(exp_avg_sqs), &step)?)
+    Ok(sys::fused_adamw(&list(params), &list(grads), &list(exp_avgs), &list(exp_avg_sqs), &step)?)
 }
 
 /// Sets all tensors to zero.
@@ -74,7 +74,7 @@ pub fn fused_adamw_<T: Borrow<Tensor>>(
 /// # Errors
 /// [`Error::Torch`] if one is undefined.
 pub fn foreach_zero_<T: Borrow<Tensor>>(tensors: &[T]) -> Result<(), Error> {
-    Ok(sys::foreach_zero(&*list(tensors))?)
+    Ok(sys::foreach_zero(&list(tensors))?)
 }
 
 /// Zeroes the gradients that exist. Unlike `Tensor::zero_grad` this also serves gradients that are views into the buckets of
@@ -92,7 +92,7 @@ pub fn zero_grads<T: Borrow<Tensor>>(params: &[T]) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Torch`] if one is undefined.
 pub fn foreach_mul_<T: Borrow<Tensor>>(tensors: &[T], factor: f64) -> Result<(), Error> {
-    Ok(sys::foreach_mul(&*list(tensors), factor)?)
+    Ok(sys::foreach_mul(&list(tensors), factor)?)
 }
 
 /// Moves each tensor towards its end: t ← t + `weight`·(end − t). An exponential moving average with decay d has weight 1 − d.
@@ -104,7 +104,7 @@ pub fn foreach_lerp_<T: Borrow<Tensor>, U: Borrow<Tensor>>(
     ends: &[U],
     weight: f64,
 ) -> Result<(), Error> {
-    Ok(sys::foreach_lerp(&*list(tensors), &*list(ends), weight)?)
+    Ok(sys::foreach_lerp(&list(tensors), &list(ends), weight)?)
 }
 
 /// Scales the gradients so that their common L2 norm is at most `max_norm`, and returns the norm before, on their device and
@@ -113,7 +113,7 @@ pub fn foreach_lerp_<T: Borrow<Tensor>, U: Borrow<Tensor>>(
 /// # Errors
 /// [`Error::Torch`] if the list is empty.
 pub fn clip_grad_norm_<T: Borrow<Tensor>>(grads: &[T], max_norm: f64) -> Result<Tensor, Error> {
-    Ok(into_tch(sys::clip_grad_norm(&*list(grads), max_norm)?))
+    Ok(into_tch(sys::clip_grad_norm(&list(grads), max_norm)?))
 }
 
 #[cfg(test)]

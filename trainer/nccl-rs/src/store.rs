@@ -29,7 +29,7 @@ pub struct Rendezvous {
 
 /// A connection to the store; in rank 0 also its server, which ends when the store and all groups made over it are dropped.
 pub struct Store {
-    pub(crate) store: UniquePtr<sys::Store>,
+    pub(crate) client: UniquePtr<sys::Store>,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
     pub(crate) timeout: Duration,
@@ -69,9 +69,9 @@ impl Store {
             address = locate::reach(&host, port, deadline).map_err(|e| failed(e.to_string()))?;
         }
         let world = i32::try_from(world_size).map_err(|e| failed(e.to_string()))?;
-        let store = sys::store_new(&address.ip().to_string(), address.port(), fd, world, millis(timeout))
+        let client = sys::store_new(&address.ip().to_string(), address.port(), fd, world, millis(timeout))
             .map_err(|e| failed(e.what().to_owned()))?;
-        let store = Self { store, rank, world_size, timeout, endpoint, address, groups: Cell::new(0) };
+        let store = Self { client, rank, world_size, timeout, endpoint, address, groups: Cell::new(0) };
         store.check_world()?;
         Ok(store)
     }
@@ -80,14 +80,14 @@ impl Store {
         let failed = |e: cxx::Exception| self.failed(&e);
         let Self { rank, world_size, .. } = *self;
         if rank == 0 {
-            sys::store_set(&self.store, "world_size", world_size.to_string().as_bytes()).map_err(failed)?;
+            sys::store_set(&self.client, "world_size", world_size.to_string().as_bytes()).map_err(failed)?;
         }
-        let theirs = sys::store_get(&self.store, "world_size").map_err(failed)?;
+        let theirs = sys::store_get(&self.client, "world_size").map_err(failed)?;
         let theirs = String::from_utf8_lossy(&theirs).parse().unwrap_or(0);
         if theirs != world_size {
             return Err(Error::WorldSize { rank, mine: world_size, theirs });
         }
-        if sys::store_add(&self.store, &format!("rank/{rank}"), 1).map_err(failed)? > 1 {
+        if sys::store_add(&self.client, &format!("rank/{rank}"), 1).map_err(failed)? > 1 {
             return Err(Error::DuplicateRank { rank });
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Error::Rendezvous`] if rank 0 is gone.
     pub fn add(&self, key: &str, n: i64) -> Result<i64, Error> {
-        sys::store_add(&self.store, &format!("user/{key}"), n).map_err(|e| self.failed(&e))
+        sys::store_add(&self.client, &format!("user/{key}"), n).map_err(|e| self.failed(&e))
     }
 
     /// Sets `key` for all ranks.
@@ -106,7 +106,7 @@ impl Store {
     /// # Errors
     /// [`Error::Rendezvous`] if rank 0 is gone.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
-        sys::store_set(&self.store, &format!("user/{key}"), value).map_err(|e| self.failed(&e))
+        sys::store_set(&self.client, &format!("user/{key}"), value).map_err(|e| self.failed(&e))
     }
 
     /// The value of `key`, waiting for a rank to set it.
@@ -114,7 +114,7 @@ impl Store {
     /// # Errors
     /// [`Error::Rendezvous`] if rank 0 is gone or the time is up.
     pub fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
-        sys::store_get(&self.store, &format!("user/{key}")).map_err(|e| self.failed(&e))
+        sys::store_get(&self.client, &format!("user/{key}")).map_err(|e| self.failed(&e))
     }
 
     /// A name for the next group. All ranks make their groups in the same order.

@@ -5,6 +5,7 @@ pub mod nccl;
 mod world;
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_wrap)]
 mod laws;
 
 pub use world::World;

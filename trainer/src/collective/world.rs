@@ -67,21 +67,17 @@ impl World {
         if self.group.is_none() {
             return Ok(bytes.to_vec());
         }
-        let mut length = Tensor::from(bytes.len() as i64);
+        let mut data = Tensor::from_slice(bytes);
+        let mut length = Tensor::from(data.size()[0]);
         self.broadcast(&mut length, 0)?;
         let length = length.int64_value(&[]);
-        if length == 0 {
-            return Ok(Vec::new());
+        if length > 0 {
+            if !self.is_root() {
+                data = Tensor::zeros([length], (Kind::Uint8, Device::Cpu));
+            }
+            self.broadcast(&mut data, 0)?;
         }
-        let mut data = if self.is_root() {
-            Tensor::from_slice(bytes)
-        } else {
-            Tensor::zeros([length], (Kind::Uint8, Device::Cpu))
-        };
-        self.broadcast(&mut data, 0)?;
-        let mut out = vec![0; usize::try_from(length).unwrap_or(0)];
-        data.copy_data_u8(&mut out, usize::try_from(length).unwrap_or(0));
-        Ok(out)
+        Ok(Vec::try_from(&data.narrow(0, 0, length)).expect("one dimension of bytes"))
     }
 
     /// Whether the flag is set on any rank. Does not wait for a GPU.
