@@ -189,3 +189,84 @@ impl Sample {
         Some(t * std / (self.n as f64).sqrt())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(confidence: Option<f64>, min_trials: u32) -> Gate {
+        Gate { tolerance: 0.3, confidence, min_trials, on_inconclusive: OnInconclusive::Inconclusive }
+    }
+
+    fn judged(gate: &Gate, values: &[f64], reference: f64) -> Verdict {
+        verdict(gate, &Sample::of(values), reference)
+    }
+
+    #[test]
+    fn mean_deviation_and_interval_are_the_textbook_ones() {
+        let sample = Sample::of(&[70.1, 70.4, 69.9]);
+        let close = |a: Option<f64>, b: f64| (a.expect("enough values") - b).abs() < 1e-9;
+        assert!(close(sample.mean, 70.133_333_333_333_33));
+        assert!(close(sample.std, 0.251_661_147_842_358_3));
+        // t(0.975, 2) = 4.302652729911275
+        assert!(close(sample.half_width(0.975), 4.302_652_729_911_275 * 0.251_661_147_842_358_3 / 3_f64.sqrt()));
+        assert_eq!(Sample::of(&[70.0]).std, None);
+        assert_eq!(Sample::of(&[]).mean, None);
+    }
+
+    #[test]
+    fn a_verdict_needs_its_bound_on_the_right_side_of_the_tolerance() {
+        let gate = gate(Some(0.95), 1);
+        assert_eq!(judged(&gate, &[70.0, 70.1, 70.05], 70.0), Verdict::Pass);
+        assert_eq!(judged(&gate, &[69.0, 69.1, 69.05], 70.0), Verdict::Regressed);
+        assert_eq!(judged(&gate, &[69.0, 70.4, 69.7], 70.0), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn one_trial_says_nothing_with_a_confidence_and_enough_without() {
+        assert_eq!(judged(&gate(Some(0.95), 1), &[70.0], 70.0), Verdict::Inconclusive);
+        assert_eq!(judged(&gate(Some(0.95), 3), &[70.0, 70.0], 70.0), Verdict::Inconclusive);
+        assert_eq!(judged(&gate(None, 1), &[69.74], 70.04), Verdict::Pass);
+        assert_eq!(judged(&gate(None, 1), &[69.73], 70.04), Verdict::Regressed);
+        assert_eq!(judged(&gate(None, 2), &[69.73], 70.04), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn trials_without_spread_are_judged_by_their_mean() {
+        assert_eq!(judged(&gate(Some(0.95), 1), &[69.7, 69.7], 70.0), Verdict::Pass);
+        assert_eq!(judged(&gate(Some(0.95), 1), &[69.69, 69.69], 70.0), Verdict::Regressed);
+    }
+
+    #[test]
+    fn the_worst_cell_decides_and_cells_without_a_reference_do_not() {
+        let cell = |verdict, n| Cell {
+            backbone: "b".into(),
+            method: "m".into(),
+            label: "m".into(),
+            params: BTreeMap::new(),
+            trials: 2,
+            n,
+            top1: vec![],
+            mean: None,
+            std: None,
+            ci95: None,
+            top5: None,
+            reference: Reference::None { why: String::new() },
+            delta: None,
+            verdict,
+            images_per_second: None,
+            train_seconds: 0.0,
+        };
+        let of = |gate: &Gate, verdicts: &[Verdict]| {
+            outcome(gate, &verdicts.iter().map(|v| cell(*v, 2)).collect::<Vec<_>>())
+        };
+        let strict = gate(Some(0.95), 1);
+        assert_eq!(of(&strict, &[Verdict::NoReference]), Outcome::Pass);
+        assert_eq!(of(&strict, &[Verdict::Pass, Verdict::Inconclusive]), Outcome::Inconclusive);
+        assert_eq!(of(&strict, &[Verdict::Inconclusive, Verdict::Regressed]), Outcome::Regressed);
+        let as_told = |on| Gate { on_inconclusive: on, ..gate(Some(0.95), 1) };
+        assert_eq!(of(&as_told(OnInconclusive::Pass), &[Verdict::Inconclusive]), Outcome::Pass);
+        assert_eq!(of(&as_told(OnInconclusive::Fail), &[Verdict::Inconclusive]), Outcome::Regressed);
+        assert_eq!(outcome(&strict, &[cell(Verdict::Regressed, 1)]), Outcome::Failed);
+    }
+}

@@ -136,7 +136,7 @@ pub struct Decision {
     pub actions: Vec<Action>,
     /// When to look again even if nothing happens; none means: only an event changes anything.
     pub next_wakeup: Option<Timestamp>,
-    /// Every planned run is recorded or has failed for good, and nothing is live.
+    /// Every planned run is recorded or has failed for good, nothing is live, and there is nothing to do.
     pub finished: bool,
     /// State of every planned run, in the plan's order, before the actions.
     pub states: Vec<RunState>,
@@ -211,8 +211,9 @@ pub fn decide(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         }
         turn.decision.states.push(state);
     }
-    turn.decision.finished =
-        live == 0 && turn.decision.states.iter().all(|s| matches!(s, RunState::Succeeded | RunState::Failed { .. }));
+    turn.decision.finished = live == 0
+        && turn.decision.actions.is_empty()
+        && turn.decision.states.iter().all(|s| matches!(s, RunState::Succeeded | RunState::Failed { .. }));
     turn.decision
 }
 
@@ -277,9 +278,11 @@ impl Turn {
 }
 
 impl ObservedRun {
-    /// Attempts that occupy a slot.
+    /// Attempts that occupy a slot, in order of number.
     pub fn live(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.iter().filter(|a| a.state.live())
+        let mut live: Vec<&Attempt> = self.attempts.iter().filter(|a| a.state.live()).collect();
+        live.sort_by_key(|a| a.number);
+        live.into_iter()
     }
 
     /// Whether there is a result, recorded or not.

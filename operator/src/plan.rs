@@ -267,3 +267,6 @@ impl Plan {
         self.runs.iter().map(seconds).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;
