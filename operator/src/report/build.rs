@@ -176,3 +176,79 @@ fn environment<'a>(folders: impl Iterator<Item = &'a RunFolder>) -> Environment 
         last_event: span.and_then(|(_, last)| time(last)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{Outcome, Verdict};
+    use crate::backend::fake::result;
+    use crate::backend::fixture::plan;
+    use mixbench_crds::event::Position;
+    use mixbench_crds::result::ResultError;
+
+    /// A folder whose last attempt ended so.
+    fn ended(end: Option<End>) -> RunFolder {
+        let mut folder = RunFolder { attempt: 1, ..RunFolder::default() };
+        folder.ledger.attempts.insert(1, Attempt { end, ..Attempt::default() });
+        folder
+    }
+
+    fn failed(exit: Option<Exit>) -> RunFolder {
+        ended(Some(End::Failed { exit, message: "no".into() }))
+    }
+
+    #[test]
+    fn where_a_run_stands_is_read_from_its_folder() {
+        let stopped = End::Stopped { position: Position::default(), saved: true };
+        let cases = [
+            (RunFolder::default(), RunStatus::Waiting, None),
+            (RunFolder { live: true, ..ended(None) }, RunStatus::Running, None),
+            (ended(None), RunStatus::Stopped, Some("without a word")),
+            (ended(Some(stopped)), RunStatus::Stopped, Some("on request")),
+            (ended(Some(End::Finished)), RunStatus::Stopped, Some("result.json is gone")),
+            (failed(Some(Exit::OutOfMemory)), RunStatus::Failed, Some("no (out-of-memory)")),
+            (failed(None), RunStatus::Failed, Some("no (killed)")),
+            (RunFolder { result: Some(Ok(result("r", 1, 50.0))), ..ended(None) }, RunStatus::Finished, None),
+            (
+                RunFolder { result: Some(Err(ResultError::Version(9))), ..ended(None) },
+                RunStatus::Stopped,
+                Some("version 9"),
+            ),
+        ];
+        for (folder, status, words) in cases {
+            let (found, message) = standing(&folder, folder.ledger.attempts.get(&folder.attempt));
+            assert_eq!(found, status);
+            match words {
+                Some(words) => assert!(message.as_deref().unwrap_or_default().contains(words), "{message:?}"),
+                None => assert_eq!(message, None),
+            }
+        }
+    }
+
+    #[test]
+    fn a_cell_with_a_failed_trial_has_no_verdict() {
+        let plan = plan(2, 2);
+        let mut folders = BTreeMap::new();
+        for (i, run) in plan.runs.iter().enumerate() {
+            let id = run.run.id.clone();
+            let finished = RunFolder { result: Some(Ok(result(&id, 1, 50.0))), ..ended(Some(End::Finished)) };
+            folders.insert(id, if i == 0 { failed(Some(Exit::Data)) } else { finished });
+        }
+        let report = Report::new(&plan, &folders, Timestamp::UNIX_EPOCH);
+        assert_eq!(report.outcome, Outcome::Failed);
+        assert_eq!(report.cells.iter().map(CellRow::word).collect::<Vec<_>>(), ["failed", "no-reference"]);
+        assert_eq!(report.cells[0].problems.len(), 1);
+        assert_eq!(report.cells[1].cell.verdict, Verdict::NoReference);
+        assert_eq!(report.environment.devices, ["imagined"]);
+    }
+
+    #[test]
+    fn what_differs_from_the_recipe_is_listed() {
+        let mut plan = plan(1, 1);
+        assert!(Report::new(&plan, &BTreeMap::new(), Timestamp::UNIX_EPOCH).overrides.is_empty());
+        plan.runs[0].run.spec.training.epochs = 99;
+        plan.runs[0].run.spec.training.schedule.lr = 0.5;
+        let report = Report::new(&plan, &BTreeMap::new(), Timestamp::UNIX_EPOCH);
+        assert_eq!(report.overrides, ["epochs = 99", "schedule.lr = 0.5"]);
+    }
+}

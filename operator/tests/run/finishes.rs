@@ -134,5 +134,6 @@ fn machines_get_one_json_document() {
     assert_eq!(report["outcome"], "pass");
     assert_eq!(report["runs"].as_array().unwrap().len(), 2);
     assert!(came.stderr.contains("report.html"));
+    assert!(bench.run(&["-o", "yaml"]).stdout.contains("outcome: pass"));
     until(|| bench.out().join("report.html").exists());
 }

@@ -42,3 +42,19 @@ fn a_second_ctrl_c_kills() {
     let pid = bench.text("vanilla", 0, "log.txt").split_whitespace().nth(3).unwrap().to_owned();
     until(|| !std::path::Path::new("/proc").join(&pid).exists());
 }
+
+#[test]
+fn an_orphan_is_stopped_like_any_other() {
+    let bench = Bench::new(1, 1000).script(r#"{"seconds": 0.1}"#);
+    let mut first = bench.start(&["--parallelism", "1"]);
+    bench.wait_for("vanilla", 1);
+    signal(first.id(), Signal::KILL);
+    first.wait().unwrap();
+    let second = bench.start(&["--parallelism", "1"]);
+    let seen = bench.trained("vanilla", 0).0;
+    bench.wait_for("vanilla", seen + 3);
+    signal(second.id(), Signal::TERM);
+    assert_eq!(came(second.wait_with_output().unwrap()).code, 3);
+    assert!(bench.text("vanilla", 0, "events.jsonl").lines().last().unwrap().contains("\"stopped\""));
+    assert_eq!(bench.trained("vanilla", 0).1, 1);
+}

@@ -75,7 +75,9 @@ impl Seat {
         now: Timestamp,
     ) -> Result<(Self, Option<String>), HistoryError> {
         let dir = RunDir::new(out, id);
-        let RunFolder { ledger, result, attempt, live, tail } = read_run(out, id)?;
+        let RunFolder { ledger, result, attempt, tail, .. } = read_run(out, id)?;
+        // An attempt that has said its last word may still be on its way out; nothing starts before it has gone.
+        let live = result.is_none() && attempt > 0 && is_held(&dir.lock())?;
         let mut seat =
             Self { dir, ledger, result: None, attempts: Vec::new(), live: None, said: None, id: id.to_owned() };
         let doubt = match result {

@@ -150,7 +150,7 @@ fn work(mut plan: Plan, out: &Path, args: &Args, stops: &Stops) -> Result<Outcom
     let finished = end?;
 
     let report = Report::new(&plan, &local.folders(), Timestamp::now());
-    let page = write_page(&report, out)?;
+    let page = write_page(&report, out);
     let told = match args.output {
         Some(format) => format.render(&report).and_then(|text| print(&text)),
         None => print(&format!("\n{}\n", ReportFormat::Table.render(&report, colour()))),
@@ -159,7 +159,8 @@ fn work(mut plan: Plan, out: &Path, args: &Args, stops: &Stops) -> Result<Outcom
         eprintln!("mixbench: cannot write to standard output: {e:#}");
         return Ok(Outcome::Failed);
     }
-    let place = format!("page: {}", page.display());
+    // The table is shown even where the page cannot be kept.
+    let place = format!("page: {}", page?.display());
     if args.output.is_some() {
         eprintln!("{place}");
     } else if print(&format!("{place}\n")).is_err() {
@@ -206,7 +207,9 @@ fn turns(plan: &Plan, local: &mut Local, screen: &mut Screen, stops: &Stops, out
         let succeeded = decision.states.iter().filter(|s| matches!(s, RunState::Succeeded)).count();
         if succeeded != done {
             done = succeeded;
-            write_page(&Report::new(plan, &local.folders(), now), out)?;
+            if let Err(e) = write_page(&Report::new(plan, &local.folders(), now), out) {
+                screen.say(&e.to_string());
+            }
         }
         local.wait(TURN);
     }
