@@ -119,7 +119,8 @@ fn judge(plan: &Plan, index: usize, results: &BTreeMap<String, RunResult>) -> Ce
     done.sort_by_key(|(trial, _)| *trial);
     let top1: Vec<f64> = done.iter().map(|(_, r)| r.top1()).collect();
     let top5: Vec<f64> = done.iter().map(|(_, r)| r.top5()).collect();
-    let train_seconds: f64 = done.iter().map(|(_, r)| r.train_seconds).sum();
+    // Not `sum`, whose nothing is −0.0.
+    let train_seconds = done.iter().fold(0.0, |sum, (_, r)| sum + r.train_seconds);
     let images: u64 = done.iter().map(|(_, r)| r.images).sum();
     let sample = Sample::of(&top1);
     let reference = planned.reference.top1();

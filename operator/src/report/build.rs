@@ -87,7 +87,8 @@ fn run_row(plan: &Plan, planned: &PlannedRun, folder: &RunFolder) -> RunRow {
     let result = folder.good();
     let (status, message) = standing(folder, last);
     let started = ledger.attempts.values().rev().find_map(|a| a.started.as_ref());
-    let seconds: f64 = ledger.epochs.values().map(|e| e.train_seconds).sum();
+    // Not `sum`, whose nothing is −0.0.
+    let seconds = ledger.epochs.values().fold(0.0, |sum, e| sum + e.train_seconds);
     let points = ledger.epochs.values().filter(|e| e.n > 0).map(|e| Point {
         epoch: e.score.epoch,
         top1: 100.0 * e.score.correct1 as f64 / e.n as f64,

@@ -185,7 +185,7 @@ fn turns(plan: &Plan, local: &mut Local, screen: &mut Screen, stops: &Stops, out
         for note in local.notes() {
             screen.say(&note);
         }
-        tell_failures(plan, screen, &decision, out);
+        tell_failures(plan, screen, &decision, out, asked > 0);
         screen.show(plan, local, &decision);
         if asked > told {
             told = asked;
@@ -216,11 +216,11 @@ fn turns(plan: &Plan, local: &mut Local, screen: &mut Screen, stops: &Stops, out
 }
 
 /// Tells each failure once, with the end of the run's log.
-fn tell_failures(plan: &Plan, screen: &mut Screen, decision: &Decision, out: &Path) {
+fn tell_failures(plan: &Plan, screen: &mut Screen, decision: &Decision, out: &Path, stopping: bool) {
     for (planned, state) in plan.runs.iter().zip(&decision.states) {
         let (what, message) = match state {
             RunState::Failed { message, .. } => ("failed", message),
-            RunState::BackingOff { message, .. } => ("will be tried again", message),
+            RunState::BackingOff { message, .. } if !stopping => ("will be tried again", message),
             _ => continue,
         };
         let id = &planned.run.id;

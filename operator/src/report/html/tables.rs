@@ -52,15 +52,19 @@ pub(super) fn runs(report: &Report) -> String {
         ("images/s", true),
         ("seconds", true),
         ("attempts", true),
-        ("run", false),
     ];
     let remarks = report.runs.iter().any(|r| r.message.is_some());
     if remarks {
         heads.push(("remark", false));
     }
-    let cells = |run| {
+    heads.push(("run", false));
+    let cells = |run: &RunRow| {
         let mut cells = run_cells(report, run);
-        cells.truncate(if remarks { cells.len() } else { cells.len() - 1 });
+        if remarks {
+            let why = escape(run.message.as_deref().unwrap_or(""));
+            cells.push(Td { class: "why", sort: None, html: why });
+        }
+        cells.push(Td { class: "", sort: None, html: format!("<code>{}</code>", escape(&run.id)) });
         cells
     };
     table(&heads, report.runs.iter().map(cells))
@@ -93,8 +97,6 @@ fn run_cells(report: &Report, run: &RunRow) -> Vec<Td> {
         number(run.images_per_second, run.images_per_second.map(|v| format!("{v:.0}"))),
         whole(run.train_seconds, format!("{:.1}", run.train_seconds)),
         whole(f64::from(run.attempts), run.attempts.to_string()),
-        Td { class: "", sort: None, html: format!("<code>{}</code>", escape(&run.id)) },
-        Td { class: "why", ..text(run.message.as_deref().unwrap_or("")) },
     ]
 }
 
