@@ -14,4 +14,5 @@ pub mod history;
 pub mod manifest;
 pub mod plan;
 pub mod report;
+pub mod status;
 pub mod validate;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 /// A value of a document and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ pub struct SyntaxError {
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     let mut documents: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|e| {
         let at: Position = e.location().map(Position::from).unwrap_or_default();
-        let message = e.render();
+        let message = e.render_with_formatter(&UserMessageFormatter);
         // The place is printed in front of every problem; once is enough.
         let place = format!("error: line {} column {}: ", at.line, at.column);
         SyntaxError { at, message: message.strip_prefix(&place).unwrap_or(&message).to_owned() }
