@@ -224,7 +224,7 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// Arithmetic of forward and backward; weights and optimizer state are f32 (f64 for [`Precision::F64`]).
+/// Arithmetic of forward and backward; weights and optimizer state are f32, with `f64` f64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kube", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -15,6 +15,9 @@ mod schema;
 mod status;
 mod trainer;
 
+#[cfg(test)]
+mod tests;
+
 pub use gate::{DEFAULT_CONFIDENCE, DEFAULT_TOLERANCE, GateSpec, InlineReference, OnInconclusive, ReferenceSpec};
 pub use matrix::{BackboneRef, Exclusion, Matrix, MethodRef};
 pub use recipe::{Overrides, RecipeRef};

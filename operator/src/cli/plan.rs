@@ -54,7 +54,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     };
     let plan = plan::plan(&loaded.spec);
-    let speeds = args.out.as_deref().map(speeds).transpose()?;
+    let speeds = match args.out.as_deref().map(speeds).transpose() {
+        Ok(speeds) => speeds,
+        Err(error) => {
+            eprintln!("mixbench: --out: {error:#}");
+            return Ok(Outcome::Invalid);
+        }
+    };
     let seconds = speeds.as_ref().and_then(|speeds| plan.estimate(speeds));
     let text = match args.output {
         Some(format) => format.render(&Document { plan: &plan, totals: plan.totals(), estimated_seconds: seconds })?,
