@@ -16,7 +16,8 @@ use tch::Tensor;
 ///
 /// Gradients are views into the buckets from the start (zero at first): zero them with [`crate::zero_grads`], never replace them.
 /// The buckets are laid out once, by the order of the parameters. So every step runs alike, and a resumed run gives the same bits
-/// as an undisturbed one. Buffers (BatchNorm's) are not touched.
+/// as an undisturbed one. Buffers (BatchNorm's) are not touched. Ranks on GPUs are processes: within one process they would wait
+/// for each other in autograd's one thread per GPU.
 pub struct Ddp {
     ddp: UniquePtr<sys::Ddp>,
 }
