@@ -70,7 +70,7 @@ policy: ## Check licences, sources and unused dependencies
 	$(tools) cargo shear --locked
 
 bench: check-tools ## Measure the train step beside PyTorch eager on the same libtorch
-	$(torch) cargo bench --locked -p mixbench-trainer
+	$(torch) cargo bench --locked -p mixbench-trainer --bench step
 
 env: ## Print the export lines for a shell: eval "$(make -s env)"
 	@$(torch) $(tools) printf 'export LIBTORCH=%s\nexport PATH=%s:$$PATH\n' "$$LIBTORCH" "$$tools"

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Times the trainer's CPU train step beside PyTorch eager, in turns, and prints the ratio.
 
+    cargo bench -p mixbench-trainer --bench step -- [--rounds N] [--steps N]
     $(scripts/torch-env.sh) scripts/bench_step.py BENCH [--rounds N] [--steps N]
 
-BENCH is the compiled trainer/benches/step.rs. It is started once a setting, reads a number of steps from a line of its input, does
+BENCH is the compiled trainer/benches/step.rs, which calls this script with itself. It is started once a setting, reads a number of steps from a line of its input, does
 them and answers with the seconds they took. This script does the same number with torchvision's network, then it is BENCH's turn
 again: what else the machine does falls on both. BENCH loads the libtorch_cpu.so of this very Python, so the kernels are the same and
 only what calls them differs.
 
-A step is forward, cross-entropy with soft targets, backward and SGD with momentum and weight decay, in float32, on a batch that
-is already there. Printed are the median images a second of both, and the median over rounds of the ratio ours / PyTorch (above 1: we
+A step is forward, cross-entropy with soft targets, backward and fused SGD with momentum and weight decay, in float32, on a batch
+that is already there. Printed are the median images a second of both, and the median over rounds of the ratio ours / PyTorch (above 1: we
 are faster) with its quartiles.
 """
 
@@ -26,17 +27,17 @@ import torchvision
 
 def eager(backbone: str, batch: int, side: int):
     """A function that does so many steps of PyTorch eager and returns the seconds."""
-    model = getattr(torchvision.models, backbone)(weights=None, num_classes=1000).train().to(memory_format=torch.channels_last)
-    decayed = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    images = torch.randn(batch, 3, side, side).to(memory_format=torch.channels_last)
+    model = getattr(torchvision.models, backbone)(weights=None, num_classes=1000).train()
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
+    images = torch.randn(batch, 3, side, side)
     targets = torch.softmax(torch.randn(batch, 1000), 1)
 
     def run(steps: int) -> float:
         start = time.perf_counter()
         for _ in range(steps):
-            decayed.zero_grad()
+            sgd.zero_grad()
             torch.nn.functional.cross_entropy(model(images), targets).backward()
-            decayed.step()
+            sgd.step()
         return time.perf_counter() - start
 
     return run
@@ -80,8 +81,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The trainer's CPU train step beside PyTorch eager")
     parser.add_argument("bench")
     parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--steps", type=int, default=4, help="steps in one turn")
     parser.add_argument("--rounds", type=int, default=12, help="turns of each side")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])

@@ -2,6 +2,6 @@
 
 pub mod loss;
 pub mod schedule;
-//mod sgd;
+mod sgd;
 
-//pub use sgd::{OptimError, Sgd};
+pub use sgd::{OptimError, Sgd};
