@@ -23,7 +23,7 @@ pub struct Matrix {
     pub methods: Vec<MethodRef>,
     /// Runs of each cell that differ in nothing but their seed, 1 to 64. May be raised at any time.
     #[serde(default = "super::one")]
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-kubernetes-validations" = schema::trials_rules()))]
     pub trials: u32,
     /// Seed of trial 0; trial t has seed baseSeed + t.
     #[serde(default)]

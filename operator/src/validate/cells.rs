@@ -215,7 +215,8 @@ pub(super) fn count(matrix: &Matrix, cells: usize, problems: &mut Vec<Problem>) 
         let what = format!("the matrix has no run: {cells} cells × {trials} trials");
         problems.push(Problem::new("spec.matrix", what).remedy("exclude fewer cells, and set trials to at least 1"));
     } else if runs > u64::from(MAX_RUNS) {
-        let what = format!("the matrix has {runs} runs, at most {MAX_RUNS} are allowed");
-        problems.push(Problem::new("spec.matrix", what).remedy("lower trials, or split it into several benchmarks"));
+        let what = format!("{cells} cells × {trials} trials are {runs} runs, at most {MAX_RUNS} are allowed");
+        let remedy = "lower trials, or split it into several benchmarks";
+        problems.push(Problem::new("spec.matrix.trials", what).remedy(remedy));
     }
 }

@@ -69,7 +69,10 @@ pub fn rules(object: &Value, old: Option<&Value>) -> Vec<Problem> {
         // A rule about several fields stands above them; its message then begins with the one that it is about.
         let named = e.message.split(' ').next().filter(|w| w.starts_with("spec.") || w.starts_with("metadata."));
         let path = named.unwrap_or(&e.field_path).trim_start_matches('.').to_owned();
-        Problem::new(path, e.message)
+        let value = object.pointer(&format!("/{}", path.replace('.', "/")));
+        let value = value.filter(|v| v.is_number() && named.is_none());
+        let message = value.map_or_else(|| e.message.clone(), |value| format!("{value}: {}", e.message));
+        Problem::new(path, message)
     };
     errors.into_iter().flat_map(kube::core::cel::ValidationErrors::into_vec).map(problem).collect()
 }

@@ -128,8 +128,11 @@ fn zero_runs_and_more_than_512_are_refused() {
     let method = |i| format!("    - {{name: mixup, params: {{alpha: \"0.{i}\"}}}}");
     let methods: Vec<String> = (1..=9).map(method).collect();
     let many = GOOD.replace("    trials: 2", &(methods.join("\n") + "\n    trials: 64"));
-    let expected = "spec.matrix: the matrix has 704 runs, at most 512 are allowed: lower trials, or split it into several benchmarks";
-    assert_eq!(problems(&many), [expected]);
+    let expected = [
+        "spec.matrix: backbones × methods × trials are more than 512 runs: lower trials, or split it into several benchmarks",
+        "spec.matrix.trials: 11 cells × 64 trials are 704 runs, at most 512 are allowed; lower trials, or split it into several benchmarks",
+    ];
+    assert_eq!(problems(&many), expected);
 }
 
 #[test]
@@ -220,8 +223,8 @@ fn gpus_have_one_process_each() {
         "gpusPerNode: 0",
         "gpusPerNode: 2",
         &[
-            "spec.trainer.processesPerNode: processesPerNode 2 is for CPUs: every GPU has one process, and gpusPerNode is 2; \
-         set gpusPerNode: 0 or leave processesPerNode out",
+            "spec.trainer.processesPerNode: 2: more than one process is for CPUs, every GPU has one: set gpusPerNode: 0, or leave \
+         processesPerNode out",
         ],
     );
 }
@@ -250,7 +253,7 @@ fn what_may_change_is_suspend_parallelism_and_trials_upwards() {
     assert_eq!(after("spec:", "spec:\n  suspend: true\n  parallelism: 4"), [""; 0]);
     assert_eq!(
         after("trials: 2", "trials: 1"),
-        ["spec.matrix.trials cannot be lowered from 2 to 1: create another benchmark with fewer"]
+        ["1: trials can only be raised: the runs have begun; create another benchmark with fewer"]
     );
     let fixed =
         |field: &str| format!("spec.{field} cannot be changed: the runs have begun; create another benchmark with it");
