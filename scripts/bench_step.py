@@ -4,14 +4,14 @@
     cargo bench -p mixbench-trainer --bench step -- [--rounds N] [--steps N]
     $(scripts/torch-env.sh) scripts/bench_step.py BENCH [--rounds N] [--steps N]
 
-BENCH is the compiled trainer/benches/step.rs, which calls this script with itself. It is started once a setting, reads a number of steps from a line of its input, does
-them and answers with the seconds they took. This script does the same number with torchvision's network, then it is BENCH's turn
-again: what else the machine does falls on both. BENCH loads the libtorch_cpu.so of this very Python, so the kernels are the same and
-only what calls them differs.
+BENCH is the compiled trainer/benches/step.rs, which calls this script with itself. It is started once a setting, reads a number of
+steps from a line of its input, does them and answers with the seconds they took. This script does the same number with torchvision's
+network, then it is BENCH's turn again: what else the machine does falls on both. BENCH loads the libtorch_cpu.so of this very Python,
+so the kernels are the same and only what calls them differs.
 
 A step is forward, cross-entropy with soft targets, backward and fused SGD with momentum and weight decay, in float32, on a batch
-that is already there. Printed are the median images a second of both, and the median over rounds of the ratio ours / PyTorch (above 1: we
-are faster) with its quartiles.
+that is already there. Printed are the median images a second of both, and the median over rounds of the ratio ours / PyTorch (above
+1: we are faster) with its quartiles.
 """
 
 import argparse

@@ -1,9 +1,11 @@
 //! Files are written, refused and recomputed.
 #![allow(clippy::unwrap_used)]
 
+use mixbench_crds::recipe::Recipe;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::data::order::{Order, micro_indices};
 
 fn options(folder: &Path, method: &str) -> Options {
     Options {
@@ -106,4 +108,47 @@ fn what_is_refused_writes_nothing() {
     assert_eq!(exit, Exit::CannotCreate);
     assert!(text.contains("missing/grid.png"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A run of the quickstart recipe over the built-in images.
+fn run_document(folder: &Path) -> PathBuf {
+    let method = methods::resolve("cutmix", &[]).unwrap();
+    let card = DATASETS.iter().find(|card| card.name == "fashion-mnist-2k").unwrap();
+    let spec = run::RunSpec {
+        backbone: run::Backbone { name: "resnet20".into() },
+        method,
+        data: run::Data { name: card.name.to_string(), sha256: None, mean: card.mean, std: card.std },
+        training: Recipe::find("quickstart").unwrap().training.clone(),
+        world: run::World { nodes: 1, gpus_per_node: 0, processes_per_node: 1, threads_per_process: 1 },
+        seed: 11,
+        load_checkpoint: None,
+    };
+    let place = run::Place { data_uri: DEFAULT_DATA.into(), ..run::Place::default() };
+    let document = Run {
+        version: run::RUN_VERSION,
+        id: spec.id(0),
+        trial: 0,
+        recipe: "quickstart".into(),
+        spec,
+        attempt: 1,
+        nonce: String::new(),
+        place,
+    };
+    let path = folder.join("run.json");
+    fs::write(&path, serde_json::to_string(&document).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn a_run_shows_the_batch_that_training_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        Options { run: Some(run_document(folder.path())), method: None, micro: 1, ..options(folder.path(), "") };
+    run(&options).unwrap();
+    let bytes = fs::read(options.save.as_ref().unwrap()).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let order = Order::new(11, 1, 2000);
+    assert_eq!(i64s(&file, "indices"), micro_indices(&order, 3, 64, 1, 32));
+    let outside = run(&Options { micro: 2, ..options }).unwrap_err();
+    assert_eq!(outside.to_string(), "micro-batch 2 of a step that has 2; they count from 0");
 }
