@@ -6,6 +6,7 @@ use mixbench_crds::layout::RunDir;
 use mixbench_crds::run::Run;
 use tch::Device;
 
+use crate::collective::World;
 use crate::report::Reporter;
 use crate::stop::StopFlag;
 
@@ -22,7 +23,7 @@ pub mod env {
     pub const METRICS_PORT: &str = "MIXBENCH_METRICS_PORT";
 }
 
-/// What `crate::train::run` is given. A field `world: crate::collective::World` joins it together with that module.
+/// What [`crate::train::run`] is given.
 #[derive(Debug)]
 pub struct WorkerContext {
     /// The run; `run.place` already holds what the command line of `launch` said.
@@ -35,6 +36,8 @@ pub struct WorkerContext {
     pub local_rank: u32,
     /// Where tensors live: `Device::Cuda(local_rank)` where the world has GPUs.
     pub device: Device,
+    /// All processes of the run.
+    pub world: World,
     /// The line to `launch`.
     pub reporter: Reporter,
     /// Set when the run shall stop.

@@ -78,22 +78,25 @@ fn compare(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
             let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                compare(&path, &a[key.as_str()], &b[key.as_str()], found);
+                let value = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                compare(&path, &value(a), &value(b), found);
             }
         }
         (a, b) if a == b => {}
+        (Value::Null, b) => found.push(format!("{path} is not there and {b} here")),
+        (a, Value::Null) => found.push(format!("{path} is {a} there and not here")),
         (a, b) => found.push(format!("{path} is {a} there and {b} here")),
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use mixbench_crds::metric::Metric;
     use mixbench_crds::run::{Backbone, Data, Method, World};
     use mixbench_crds::training::*;
 
-    pub(in crate::checkpoint) fn spec() -> RunSpec {
+    pub(crate) fn spec() -> RunSpec {
         RunSpec {
             backbone: Backbone { name: "resnet20".into() },
             method: Method { name: "vanilla".into(), params: std::collections::BTreeMap::new() },
@@ -159,9 +162,12 @@ pub(super) mod tests {
         assert_eq!(header.differs(&other), None);
         other.seed = 2;
         other.backbone.name = "resnet18".into();
+        other.method.params.insert("alpha".into(), mixbench_crds::run::Param::Number(0.5));
         assert_eq!(
             header.differs(&other).as_deref(),
-            Some(r#"backbone.name is "resnet20" there and "resnet18" here; seed is 1 there and 2 here"#)
+            Some(
+                r#"backbone.name is "resnet20" there and "resnet18" here; method.params.alpha is not there and 0.5 here; seed is 1 there and 2 here"#
+            )
         );
     }
 }

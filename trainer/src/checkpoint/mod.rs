@@ -33,6 +33,8 @@ use std::collections::BTreeMap;
 pub use blob::Blob;
 pub use error::CheckpointError;
 pub use file::{decode, read, weights, weights_sha256, write};
+#[cfg(test)]
+pub(crate) use header::tests::spec as test_spec;
 pub use header::{CHECKPOINT_VERSION, Header};
 pub use store::{Found, Store, file_name};
 pub use writer::{Writer, Written};

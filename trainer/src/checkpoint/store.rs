@@ -43,7 +43,7 @@ impl Store {
     /// [`CheckpointError::CannotCreate`] or [`CheckpointError::Io`] if nothing can be written there: better known now than after an epoch.
     pub fn open(folder: &Path, keep: u32) -> Result<Self, CheckpointError> {
         fs::create_dir_all(folder).map_err(|e| CheckpointError::creating(folder, e))?;
-        let store = Self { folder: folder.to_owned(), keep: (keep as usize).max(2) };
+        let store = Self { keep: (keep as usize).max(2), ..Self::at(folder) };
         for entry in store.entries()? {
             if entry.extension().is_some_and(|e| e == "tmp") {
                 let _ = fs::remove_file(&entry); // left by a process that was killed; it is written over in any case
@@ -53,6 +53,11 @@ impl Store {
         File::create(&probe).map_err(|e| CheckpointError::creating(&probe, e))?;
         fs::remove_file(&probe).map_err(|e| CheckpointError::creating(&probe, e))?;
         Ok(store)
+    }
+
+    /// A folder that is there, to be read.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), keep: 2 }
     }
 
     /// The folder.

@@ -42,6 +42,7 @@ enum Command {
     Launch(LaunchArgs),
     Preview(PreviewArgs),
     Catalog(CatalogArgs),
+    Eval(EvalArgs),
     /// Print completions for a shell
     ///
     /// For example: mixbench-trainer completions bash > ~/.local/share/bash-completion/completions/mixbench-trainer
@@ -69,6 +70,7 @@ impl Cli {
             Command::Launch(args) => said(crate::launch::launch(args.into()), crate::launch::LaunchError::exit),
             Command::Preview(args) => said(args.run(), crate::preview::PreviewError::exit),
             Command::Catalog(args) => said(args.run(), crate::catalog::CatalogError::exit),
+            Command::Eval(args) => said(args.run(), crate::eval::EvalError::exit),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "mixbench-trainer", &mut std::io::stdout());
                 Exit::Ok
