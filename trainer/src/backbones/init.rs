@@ -47,6 +47,7 @@ pub fn residual(name: &str, shape: &[i64], last_norm: &str) -> Fill {
 /// Fills `tensor`, parameter number `index` in the order of names, in place.
 pub(super) fn fill(tensor: &mut Tensor, fill: Fill, seed: u64, index: usize) {
     let _guard = tch::no_grad_guard();
+    let _generator = crate::rng::torch_generator();
     if !matches!(fill, Fill::Const(_)) {
         tch::manual_seed(Key::new(seed, Stream::Init).sample(0, index as u64).torch_seed());
     }

@@ -10,6 +10,8 @@
 //! assert!((0.0..=1.0).contains(&lam));
 //! ```
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 mod distributions;
 #[cfg(test)]
 mod golden;
@@ -91,6 +93,13 @@ impl Key {
     pub const fn torch_seed(self) -> i64 {
         (self.rng().next_u64() >> 1).cast_signed()
     }
+}
+
+/// Whoever seeds libtorch's generator and draws from it holds this meanwhile: the generator belongs to the process, and where several ranks are
+/// threads of one, another would seed it in between.
+pub(crate) fn torch_generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps this use of Philox apart from any other use of it under the same seed: "mixb".

@@ -8,7 +8,7 @@ use super::TrainError;
 use super::engine::Engine;
 use super::feed::Feed;
 use crate::optim::schedule;
-use crate::rng::{Key, Stream};
+use crate::rng::{self, Key, Stream};
 
 impl Engine {
     /// Trains step `step` of `epoch` on the next batches of `feed`. Returns its mean loss over this process's micro-batches, on the device.
@@ -41,7 +41,11 @@ impl Engine {
         let (batch, drawn) = feed.take()?;
         let id = batch.id;
         // Dropout and drop path draw from libtorch's own generator, which knows neither ranks nor resuming.
-        tch::manual_seed(Key::new(self.run.spec.seed, Stream::Torch).step(id.epoch, id.step, id.micro).torch_seed());
+        let seed = Key::new(self.run.spec.seed, Stream::Torch).step(id.epoch, id.step, id.micro).torch_seed();
+        {
+            let _generator = rng::torch_generator();
+            tch::manual_seed(seed);
+        }
         let (x, y) = self.input.tensors(&batch)?;
         let ddp = self.ddp.as_ref().filter(|_| last);
         if let Some(ddp) = ddp {

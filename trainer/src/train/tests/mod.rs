@@ -95,6 +95,7 @@ fn on_ranks<T: Send>(
                 scope.spawn(move || {
                     let reporter = if rank == 0 { Reporter::to(lines) } else { Reporter::none() };
                     let world = World::join(at, Device::Cpu).unwrap();
+                    world.barrier().unwrap(); // none leaves while others still connect
                     let stop = StopFlag::default();
                     let (local_rank, device) = (rank, Device::Cpu);
                     work(WorkerContext { run, dir, rank, local_rank, device, world, reporter, stop, options })
