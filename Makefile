@@ -15,7 +15,7 @@ tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
 .PHONY: help check-tools demo build release dist test lint fmt doc generate drift guards policy bench env clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check-tools: ## Check what the machine must have, and print the apt line that brings what it lacks
 	@scripts/check-tools.sh
@@ -78,3 +78,5 @@ env: ## Print the export lines for a shell: eval "$(make -s env)"
 clean: ## Remove what was built here (the cache under the home directory stays)
 	cargo clean
 	rm -rf mixbench-out
+
+include tests/cluster/cluster.mk
