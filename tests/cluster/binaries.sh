@@ -26,14 +26,6 @@ die() {
 cache=${MIXBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mixbench}
 key=$(cat "$here"/go/*/go.{mod,sum} "$here/kubectl.txt" "$0" | sha256sum | cut -c1-16)
 dir=$cache/cluster-$key
-mkdir -p "$dir/bin" "$dir/images"
-tmp=$(mktemp -d "$dir/tmp.XXXXXX")
-trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
-trap 'exit 130' INT TERM
-# Two callers at once would only build the same things twice.
-exec 9>"$dir/lock"
-flock 9
-
 go_tool() { # MODULE PACKAGE [LINKER-FLAGS]
   local name=${2##*/}
   [ ! -x "$dir/bin/$name" ] || return 0
@@ -133,7 +125,6 @@ install_missing() { # runc and the rest depend on the machine's own libraries, s
 
 node() {
   control
-  install_missing
   if [ ! -d "$dir/cni" ]; then
     unpack "$tmp/node" containerd containernetworking-plugins catatonit busybox-static
     mkdir -p "$tmp/pause/bin" "$tmp/busybox/bin"
@@ -150,17 +141,36 @@ node() {
   go_tool coredns github.com/coredns/coredns
 }
 
+kwok() {
+  control
+  go_tool kwok sigs.k8s.io/kwok/cmd/kwok
+}
+
+kubeconform() {
+  go_tool kubeconform github.com/yannh/kubeconform/cmd/kubeconform "-X main.version=v0.8.0"
+}
+
 [ $# -gt 0 ] || set -- control
+missing=
 for level in "$@"; do
   case $level in
-    control) control ;;
-    node) node ;;
-    kwok)
-      control
-      go_tool kwok sigs.k8s.io/kwok/cmd/kwok
-      ;;
-    kubeconform) go_tool kubeconform github.com/yannh/kubeconform/cmd/kubeconform "-X main.version=v0.8.0" ;;
+    node) install_missing ;;
+    control | kwok | kubeconform) ;;
     *) die "$level is no level: control, node, kwok, kubeconform" ;;
   esac
+  [ -e "$dir/has-$level" ] || missing="$missing $level"
 done
+if [ -n "$missing" ]; then
+  mkdir -p "$dir/bin" "$dir/images"
+  tmp=$(mktemp -d "$dir/tmp.XXXXXX")
+  trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
+  trap 'exit 130' INT TERM
+  # Two callers at once would only build the same things twice.
+  exec 9>"$dir/lock"
+  flock 9
+  for level in $missing; do
+    $level
+    touch "$dir/has-$level"
+  done
+fi
 echo "$dir"
