@@ -109,6 +109,7 @@ control() {
   kubernetes_tool kube-apiserver
   kubernetes_tool kube-controller-manager
   kubernetes_tool kube-scheduler
+  touch "$dir/has-control" # a test that needs no more goes on while the rest is built
 }
 
 install_missing() { # runc and the rest depend on the machine's own libraries, so they are the machine's own packages
@@ -169,7 +170,7 @@ if [ -n "$missing" ]; then
   exec 9>"$dir/lock"
   flock 9
   for level in $missing; do
-    $level
+    "$level"
     touch "$dir/has-$level"
   done
 fi

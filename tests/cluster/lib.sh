@@ -167,15 +167,12 @@ scheduler() {
     --kube-api-burst 1000
 }
 
-# The node's cgroup: under each controller of cgroup v1, or under the root of cgroup v2.
+# The node's cgroup: under each hierarchy of cgroup v1 (also the one that has no controller: runc enters all), or under cgroup v2's root.
 cgroup_folders() {
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     echo "/sys/fs/cgroup/$cgroup"
   else
-    local controller
-    for controller in /sys/fs/cgroup/*/; do
-      [ "$controller" = /sys/fs/cgroup/unified/ ] || echo "$controller$cgroup"
-    done
+    printf "%s$cgroup\n" /sys/fs/cgroup/*/
   fi
 }
 

@@ -119,13 +119,16 @@ podLogsDir: $dir/pods
 volumePluginDir: $dir/volume-plugins
 K
 cat >"$dir/Corefile" <<C
-.:53 {
+cluster.local in-addr.arpa {
   bind $address
   ready $address:8181
   kubernetes cluster.local in-addr.arpa {
     kubeconfig $dir/coredns.kubeconfig
     ttl 5
   }
+}
+. {
+  bind $address
   template ANY ANY {
     rcode NXDOMAIN
   }

@@ -70,7 +70,7 @@ node() {
   same "messages" "hello from 1 hello from 0" \
     "$($k get pods -n selftest --sort-by=.metadata.name -o jsonpath='{.items[*].status.containerStatuses[0].state.terminated.message}')"
   # Pods that run when the node is brought down go with it.
-  $k run -n default sleeper --image localhost/busybox:1 --image-pull-policy Never -- sleep 1000
+  $k run -n default sleeper --image localhost/busybox:1 --image-pull-policy Never --command -- sleep 1000
   $k wait --for=condition=Ready pod/sleeper --timeout 30s
   same "API server from a pod" open \
     "$($k exec sleeper -- sh -c 'nc -w 3 kubernetes.default.svc.cluster.local 443 </dev/null && echo open')"
