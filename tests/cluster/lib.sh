@@ -93,10 +93,11 @@ stop() {
   done
 }
 
-# gone PID: waits, at most 20 s, until the process has ended (a zombie that its parent has not fetched yet has).
+# gone PID: waits, at most 20 s, until the process has ended with all its threads. One that its parent has not fetched yet has.
 gone() {
-  local end=$((SECONDS + 20)) state
-  while state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [ -n "$state" ] && [ "$state" != Z ]; do
+  local end=$((SECONDS + 20)) threads
+  while threads=("/proc/$1/task/"*) && [ -e "${threads[0]}" ]; do
+    [ ${#threads[@]} -gt 1 ] || ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null || return 0
     [ $SECONDS -lt $end ] || return 1
     sleep 0.02
   done
