@@ -67,7 +67,11 @@ impl Engine {
             }
             between(progress.position)?;
         };
-        losses.flush(self, progress)?;
+        let started = Instant::now();
+        losses.flush(self, progress)?; // waits for a device that is still at work
+        let seconds = started.elapsed().as_secs_f64();
+        progress.epoch_seconds += seconds;
+        progress.train_seconds += seconds;
         Ok(ended)
     }
 

@@ -3,6 +3,7 @@
 use mixbench_crds::run::Data;
 use tch::{Device, Kind, Tensor};
 
+use super::TrainError;
 use crate::data::loader::HostBatch;
 
 /// Turns RGB bytes into normalised values on a device, as torchvision's `ToTensor` and `Normalize` do.
@@ -26,13 +27,22 @@ impl Input {
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn tensors(&self, batch: &HostBatch) -> Result<(Tensor, Tensor), tch::TchError> {
+    pub fn tensors(&self, batch: &HostBatch) -> Result<(Tensor, Tensor), TrainError> {
         let size = [batch.n, batch.h, batch.w, 3].map(|n| n.cast_signed() as i64);
-        let bytes =
-            Tensor::f_from_data_size(&batch.pixels, &size, Kind::Uint8)?.f_to(self.device)?.f_permute([0, 3, 1, 2])?;
+        let bytes = self.upload(&Tensor::f_from_data_size(&batch.pixels, &size, Kind::Uint8)?)?;
+        let bytes = bytes.f_permute([0, 3, 1, 2])?;
         let bytes = if self.channels_last { bytes } else { bytes.f_contiguous()? };
         let x = bytes.f_to_kind(self.kind)?.f_div_scalar(255.0)?.f_sub(&self.mean)?.f_div(&self.std)?;
-        Ok((x, Tensor::from_slice(&batch.labels).f_to(self.device)?))
+        Ok((x, self.upload(&Tensor::f_from_slice(&batch.labels)?)?))
+    }
+
+    /// A tensor of the host on the device; the host does not wait for the copy.
+    fn upload(&self, host: &Tensor) -> Result<Tensor, TrainError> {
+        if !self.device.is_cuda() {
+            return Ok(host.f_to(self.device)?);
+        }
+        let pinned = nccl_rs::pin_memory(host)?; // libtorch's allocator keeps its memory until the copy is done
+        Ok(pinned.f_to_device_(self.device, host.kind(), true, false)?)
     }
 }
 

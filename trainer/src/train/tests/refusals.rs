@@ -73,3 +73,41 @@ fn what_does_not_fit_together_is_refused_before_anything_is_written() {
     assert!(outcome.message().contains("data.sha256"));
     assert!(!dir.exists());
 }
+
+/// Writes a grey PNG.
+fn png(path: &Path, level: u8) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 10, 10);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&[level; 100]).unwrap();
+}
+
+#[test]
+fn an_image_that_does_not_decode_is_named_and_no_checkpoint_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for i in 0..24u8 {
+        png(&data.join(format!("train/{}/{i}.png", i % 2)), i * 9);
+        png(&data.join(format!("val/{}/{i}.png", i % 2)), i * 9);
+    }
+    let mut run = common::run(&data, "cutmix", 2, |_| ());
+    run.place.data_uri = format!("imagefolder:{}", data.display());
+    let dir = folder.path().join("run");
+    let stopped = train(&run, &dir, &auto(), Some(Position { epoch: 1, step: 1 }));
+    assert_eq!(stopped.exit(), Exit::Stopped, "{}", stopped.message());
+    let before = contents(&RunDir::at(&dir).checkpoints());
+
+    // Same name, size and label, so the data still pass for those that the run began with.
+    for i in 0..24u8 {
+        let bad = data.join(format!("train/{}/{i}.png", i % 2));
+        let mut bytes = std::fs::read(&bad).unwrap();
+        let length = bytes.len();
+        bytes[length / 2..].fill(0);
+        std::fs::write(&bad, bytes).unwrap();
+    }
+    let outcome = train(&run, &dir, &auto(), None);
+    let messages: Vec<String> = outcome.exits.iter().filter_map(|e| Some(e.as_ref().err()?.to_string())).collect();
+    assert_eq!(outcome.exit(), Exit::Data, "{messages:?}");
+    assert!(messages.iter().any(|m| m.contains("data/train/") && m.contains(".png")), "{messages:?}");
+    assert_eq!(contents(&RunDir::at(&dir).checkpoints()), before);
+}
