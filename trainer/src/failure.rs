@@ -1,6 +1,12 @@
 //! From the texts that C++ and panics leave behind to an exit: libtorch has no error types that reach Rust, only messages.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
+
+use mixbench_crds::event::Body;
 use mixbench_crds::exit::Exit;
+
+use crate::report::Reporter;
 
 /// Texts of an allocator that got no memory: CUDA's, libtorch's on CPUs, C++'s and Rust's.
 const OUT_OF_MEMORY: [&str; 6] = [
@@ -40,6 +46,27 @@ pub fn classify(message: &str) -> Exit {
     }
 }
 
+/// From now on a panic on any thread is told to `launch` in one line and ends the process with the exit that its message stands for: the
+/// peers must not wait for a process that has lost a thread.
+pub fn report_panics(rank: u32, reporter: Reporter) {
+    panic::set_hook(Box::new(move |panic| {
+        let (exit, message) = of_panic(panic);
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            eprintln!("{backtrace}");
+        }
+        reporter.send(Body::Failed { exit, message, rank: Some(rank) });
+        nccl_rs::exit_now(exit.code())
+    }));
+}
+
+fn of_panic(panic: &PanicHookInfo<'_>) -> (Exit, String) {
+    let said = plain(panic.payload_as_str().unwrap_or("a panic without a message"));
+    let exit = classify(&said);
+    let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+    (exit, format!("{said}{place}{}", remedy(exit)))
+}
+
 /// The message without the C++ stack that libtorch appends to it.
 pub fn plain(message: &str) -> String {
     let end = ["\nException raised from", "\nC++ CapturedTraceback", "\nframe #0"]
@@ -51,7 +78,7 @@ pub fn plain(message: &str) -> String {
 }
 
 /// What a person can do about it.
-pub const fn remedy(exit: Exit) -> &'static str {
+const fn remedy(exit: Exit) -> &'static str {
     match exit {
         Exit::OutOfMemory => "; take a smaller microBatch or evalBatch, or fewer processes",
         Exit::Collective => "; a peer died or hung: its own message says why",

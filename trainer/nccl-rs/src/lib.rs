@@ -17,6 +17,7 @@ mod group;
 mod locate;
 mod memory;
 mod optim;
+mod process;
 mod store;
 mod stream;
 
@@ -33,6 +34,7 @@ pub use memory::{copy_non_blocking, is_channels_last, is_pinned, pin_memory, pin
 pub use optim::{
     AdamW, Sgd, clip_grad_norm_, foreach_lerp_, foreach_mul_, foreach_zero_, fused_adamw_, fused_sgd_, zero_grads,
 };
+pub use process::exit_now;
 pub use store::{Rendezvous, Store};
 pub use stream::{
     Event, MemoryStats, Stream, StreamGuard, device_count, empty_cache, memory_stats, reset_peak_memory, set_device,

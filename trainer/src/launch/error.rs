@@ -124,13 +124,8 @@ impl LaunchError {
 }
 
 fn out_of_space(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge
-            | io::ErrorKind::Interrupted
-    ) || e.raw_os_error() == Some(5) // EIO has no kind of its own
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        || e.raw_os_error() == Some(5) // EIO has no kind of its own
 }
 
 #[cfg(test)]

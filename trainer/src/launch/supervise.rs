@@ -110,7 +110,10 @@ impl Telling<'_> {
             }
         }
         self.stdout.line(line);
-        if let Err(e) = journal {
+        // A failure to write there is mostly what the last word is about.
+        if let Err(e) = journal
+            && !matches!(event.body, Body::Failed { exit: Exit::Io | Exit::CannotCreate, .. })
+        {
             self.log.line(format!("mixbench-trainer: {e}"));
         }
         if let Some(path) = &self.settings.termination_log
@@ -271,7 +274,16 @@ impl Watch<'_, '_> {
 
     /// The last word.
     fn end(self) -> Option<Body> {
-        let verdict = verdict(&self.gang.ended(), self.telling.settings.run.spec.world.gpus_per_node > 0);
+        let ended = self.gang.ended();
+        let verdict = verdict(&ended, self.telling.settings.run.spec.world.gpus_per_node > 0);
+        // Many ranks say the same; what others say besides is for the log.
+        let mut known = vec![&verdict.message];
+        for (rank, said) in ended.iter().filter_map(|e| Some((e.rank, &e.said.as_ref()?.1))) {
+            if !known.contains(&said) {
+                self.telling.log.worker(rank, said);
+                known.push(said);
+            }
+        }
         if let Some(e) = self.own {
             return Some(failed(e.exit(), e.to_string(), None));
         }

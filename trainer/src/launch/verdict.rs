@@ -103,7 +103,9 @@ fn message_of(ended: &Ended, exit: Exit) -> String {
         Status::Signal(SIGKILL) if ended.told.is_none() => {
             format!("rank {rank} was killed by signal 9 (out of memory killer?)")
         }
-        Status::Signal(_) if ended.told.is_some() => return format!("rank {rank} did not stop in time and was killed"),
+        Status::Signal(SIGKILL) => return format!("rank {rank} did not stop in time and was killed"),
+        // It had not come to where it could have said so.
+        Status::Signal(_) if ended.told.is_some() => return String::new(),
         Status::Signal(signal) => format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)),
     };
     if exit == Exit::Collective && matches!(ended.status, Status::Signal(SIGKILL)) || ended.tail.is_empty() {
