@@ -40,6 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Launch(LaunchArgs),
+    Worker(WorkerArgs),
     Preview(PreviewArgs),
     Catalog(CatalogArgs),
     Eval(EvalArgs),
@@ -70,6 +71,7 @@ impl Cli {
             Command::Launch(args) => said(crate::launch::launch(args.into()), crate::launch::LaunchError::exit),
             Command::Preview(args) => said(args.run(), crate::preview::PreviewError::exit),
             Command::Catalog(args) => said(args.run(), crate::catalog::CatalogError::exit),
+            Command::Worker(args) => crate::worker::main(args),
             Command::Eval(args) => said(args.run(), crate::eval::EvalError::exit),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "mixbench-trainer", &mut std::io::stdout());
@@ -94,6 +96,36 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Knobs belong into manifest, recipe or card. What is here stays.
+    #[test]
+    fn the_command_line_is_frozen() {
+        let listed = |command: &clap::Command| {
+            let arguments = command.get_arguments().filter(|a| !a.is_hide_set()).map(|a| format!(" {}", a.get_id()));
+            format!("{}:{}", command.get_name(), arguments.collect::<String>())
+        };
+        let all: Vec<_> = Cli::command().get_subcommands().map(listed).collect();
+        assert_eq!(
+            all,
+            [
+                "launch: run dir nproc nnodes node_rank master_addr master_port resume_from auto_resume load_checkpoint \
+                 termination_log grace metrics_port",
+                "worker: run dir resume_from auto_resume load_checkpoint",
+                "preview: run method param data seed epoch step micro rows out save",
+                "catalog: check",
+                "eval: checkpoint run data batch gpu output",
+                "completions: shell",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_command_for_people_shows_how_it_is_called() {
+        for mut command in Cli::command().get_subcommands().filter(|c| c.get_name() != "worker").cloned() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains(&format!("mixbench-trainer {} ", command.get_name())), "{help}");
+        }
     }
 
     #[test]
