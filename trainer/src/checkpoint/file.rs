@@ -175,6 +175,8 @@ pub(super) mod tests {
         write(&path, &saved).unwrap();
         assert_eq!(read(&path).unwrap(), saved);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+        let elsewhere = tch::Tensor::read_safetensors(&path).unwrap();
+        assert_eq!(elsewhere.len(), saved.tensors.len(), "other readers of the format take it");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod double_batch;
+mod evaluation;
 mod refusals;
 mod resume;
 

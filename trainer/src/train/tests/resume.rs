@@ -1,7 +1,5 @@
 //! A run goes on from where it was as if nothing had happened.
 
-use mixbench_crds::training::Precision;
-
 use super::*;
 use crate::checkpoint::MODEL;
 
@@ -119,24 +117,4 @@ fn a_stop_before_the_first_step_leaves_no_checkpoint() {
     assert_eq!(exits, [Err(Exit::Stopped)]);
     assert_eq!(events.last(), Some(&Body::Stopped { position: Position::default(), checkpoint: None }));
     assert_eq!(contents(&RunDir::at(&dir).checkpoints()), []);
-}
-
-#[test]
-fn an_evaluation_is_the_validation_of_its_epoch() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (folder, run) = setup("vanilla", 3, |spec| {
-            spec.training.precision = precision;
-            spec.training.channels_last = precision == Precision::Bf16;
-        });
-        let dir = folder.path().join("run");
-        let outcome = train(&run, &dir, &auto(), None);
-        let asked = |epoch: u32| crate::eval::Asked {
-            checkpoint: Some(RunDir::at(&dir).checkpoints().join(format!("epoch-000{epoch}-step-000000.safetensors"))),
-            ..crate::eval::Asked::default()
-        };
-        for (score, _) in curve(&outcome.events) {
-            let found = crate::eval::evaluate(&asked(score.epoch), |w| panic!("{w}")).unwrap();
-            assert_eq!((found.correct1, found.correct5, found.n), (score.correct1, score.correct5, 30));
-        }
-    }
 }
