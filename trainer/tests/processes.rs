@@ -3,150 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/launched.rs"]
+mod launched;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mixbench_crds::event::{Body, Event, Position};
 use mixbench_crds::exit::Exit;
 use mixbench_crds::layout::RunDir;
-use mixbench_crds::result::RunResult;
-use mixbench_crds::run::{Run, RunSpec};
-use mixbench_trainer::checkpoint;
-use tempfile::TempDir;
 
-/// Longer than anything here takes.
-const SOON: Duration = Duration::from_secs(90);
-
-struct Case {
-    root: TempDir,
-    run: Run,
-}
-
-impl Case {
-    /// A run on 36 + 12 images, in steps of 12.
-    fn new(processes: u32, edit: impl FnOnce(&mut RunSpec)) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let data = root.path().join("data");
-        common::images(&data, 36, 12, 5);
-        let run = common::run(&data, "mixup", processes, edit);
-        let case = Self { root, run };
-        fs::create_dir(case.dir().path()).unwrap();
-        fs::write(case.dir().run(), serde_json::to_string(&case.run).unwrap()).unwrap();
-        case
-    }
-
-    fn dir(&self) -> RunDir {
-        RunDir::at(self.root.path().join("run"))
-    }
-
-    fn start(&self, args: &[&str]) -> Launched {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mixbench-trainer"));
-        for name in ["MASTER_ADDR", "MASTER_PORT", "NNODES", "NODE_RANK", "NPROC_PER_NODE", "JOB_COMPLETION_INDEX"] {
-            command.env_remove(name);
-        }
-        command.arg("launch").arg("--run").arg(self.dir().run()).args(args);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Launched { child, stdout: Some(stdout) }
-    }
-
-    /// Launches and waits for the end.
-    fn launch(&self, args: &[&str]) -> (Option<Exit>, Body) {
-        self.start(args).end()
-    }
-
-    fn result(&self) -> RunResult {
-        RunResult::parse(&fs::read_to_string(self.dir().result()).unwrap(), &self.run.id).unwrap()
-    }
-
-    /// Scores and digest of the weights of the finished run.
-    fn outcome(&self) -> (Vec<mixbench_crds::metric::Score>, String) {
-        let result = self.result();
-        let file = self.dir().path().join(result.checkpoint.as_ref().unwrap());
-        (result.window, checkpoint::weights_sha256(&checkpoint::read(&file).unwrap().tensors))
-    }
-}
-
-struct Launched {
-    child: Child,
-    stdout: Option<BufReader<ChildStdout>>,
-}
-
-impl Launched {
-    fn next(&mut self) -> Option<Body> {
-        let mut line = String::new();
-        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| Event::parse(&line).unwrap().body)
-    }
-
-    /// Reads until `wanted` holds.
-    fn until(&mut self, wanted: impl Fn(&Body) -> bool) -> Body {
-        loop {
-            let body = self.next().expect("the event comes");
-            if wanted(&body) {
-                return body;
-            }
-        }
-    }
-
-    fn until_epoch(&mut self, epoch: u32) {
-        self.until(|b| matches!(b, Body::Epoch(e) if e.score.epoch == epoch));
-    }
-
-    /// The exit and the last event.
-    fn end(mut self) -> (Option<Exit>, Body) {
-        let last = std::iter::from_fn(|| self.next()).last().expect("a last word");
-        (self.exit(), last)
-    }
-
-    fn exit(mut self) -> Option<Exit> {
-        self.child.wait().unwrap().code().and_then(Exit::from_code)
-    }
-
-    /// Pids of the workers, in order of rank.
-    fn workers(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        let mut ranked: Vec<(u32, u32)> = children
-            .split_whitespace()
-            .map(|child| {
-                let environment = fs::read(format!("/proc/{child}/environ")).unwrap();
-                let rank = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"RANK=")).unwrap();
-                (std::str::from_utf8(rank).unwrap().parse().unwrap(), child.parse().unwrap())
-            })
-            .collect();
-        ranked.sort_unstable();
-        ranked.into_iter().map(|(_, pid)| pid).collect()
-    }
-
-    fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
-}
-
-fn gone(pid: u32) -> bool {
-    // A zombie that nobody has collected is as good as gone.
-    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < SOON, "{what}");
-        sleep(Duration::from_millis(20));
-    }
-}
+use launched::{Case, gone, signal, wait_for};
 
 #[test]
 fn a_run_finishes_and_is_not_trained_again() {
@@ -236,13 +106,6 @@ fn a_request_that_comes_before_training_stops_the_run_too() {
     let (exit, last) = launched.end();
     assert_eq!(exit, Some(Exit::Stopped), "{last:?}");
     assert!(matches!(last, Body::Stopped { .. }), "{last:?}");
-}
-
-impl Launched {
-    fn workers_or_none(&self) -> usize {
-        let pid = self.child.id();
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).map_or(0, |c| c.split_whitespace().count())
-    }
 }
 
 #[test]
