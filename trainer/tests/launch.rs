@@ -252,6 +252,26 @@ fn a_machine_that_waits_for_machine_zero_can_be_stopped() {
     assert_eq!(*body, Body::Stopped { position: Position::default(), checkpoint: None });
 }
 
+#[test]
+fn the_protocols_examples_and_tables_are_true() {
+    let page = include_str!("../../docs/protocol.md");
+    let blocks: Vec<&str> = page.split("```json\n").skip(1).map(|b| b.split("```").next().unwrap()).collect();
+    let [run, events, result] = blocks[..] else { panic!("{} blocks", blocks.len()) };
+    let run = Run::parse(run).unwrap();
+    for line in events.lines() {
+        let event = Event::parse(line).unwrap();
+        assert_eq!((event.run, event.nonce), (run.id.clone(), run.nonce.clone()));
+        assert_ne!(event.body, Body::Unknown);
+    }
+    assert_eq!(RunResult::parse(result, &run.id).unwrap().nonce, run.nonce);
+    for exit in Exit::ALL {
+        let name = serde_json::to_value(exit).unwrap();
+        let row = format!("| {} | `{}` |", exit.code(), name.as_str().unwrap());
+        let row = page.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
+        assert_eq!(exit.retryable(), row.ends_with("| yes |"), "{row}");
+    }
+}
+
 fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
 }
