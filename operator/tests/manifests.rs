@@ -54,7 +54,7 @@ fn a_bad_manifest_ends_with_4_and_says_where() {
         (("trials: 2", "trials: 2\n    trials: 3"), "-:18:5: duplicate"),
         (
             ("processesPerNode: 2", "processesPerNode: 3"),
-            "-:19:29: spec.trainer.processesPerNode: globalBatch 64 is not a multiple",
+            "-:19:29: spec.trainer.processesPerNode: globalBatch 32 is not a multiple",
         ),
     ];
     for ((from, to), expected) in cases {

@@ -107,8 +107,8 @@ fn a_plan_survives_its_file_and_is_the_same_every_time() {
 #[test]
 fn totals_count_padded_images_and_the_time_rests_on_earlier_speeds() {
     let plan = planned(QUICKSTART);
-    assert_eq!(plan.totals(), Totals { runs: 6, epochs: 36, images: Some(36 * 2048) });
+    assert_eq!(plan.totals(), Totals { runs: 6, epochs: 48, images: Some(48 * 2016) });
     let speeds = BTreeMap::from([("resnet20".to_owned(), 512.0)]);
-    assert_eq!(plan.estimate(&speeds), Some(36.0 * 4.0));
+    assert_eq!(plan.estimate(&speeds), Some(48.0 * 2016.0 / 512.0));
     assert_eq!(plan.estimate(&BTreeMap::new()), None);
 }

@@ -141,24 +141,24 @@ fn an_indivisible_batch_names_the_numbers_and_a_way_out() {
         "processesPerNode: 2",
         "processesPerNode: 3",
         &[
-            "spec.trainer.processesPerNode: globalBatch 64 is not a multiple of microBatch 32 × 3 processes = 96 images at once; \
-         set spec.recipe.overrides.globalBatch: 96, or use another number of processes",
+            "spec.trainer.processesPerNode: globalBatch 32 is not a multiple of microBatch 16 × 3 processes = 48 images at once; \
+         set spec.recipe.overrides.globalBatch: 48, or use another number of processes",
         ],
     );
     refused(
         "processesPerNode: 2",
         "processesPerNode: 4",
         &[
-            "spec.trainer.processesPerNode: globalBatch 64 is not a multiple of microBatch 32 × 4 processes = 128 images at once; \
-         set spec.recipe.overrides.microBatch: 16, or globalBatch: 128",
+            "spec.trainer.processesPerNode: globalBatch 32 is not a multiple of microBatch 16 × 4 processes = 64 images at once; \
+         set spec.recipe.overrides.microBatch: 8, or globalBatch: 64",
         ],
     );
     refused(
         "recipe: {name: quickstart}",
         "recipe: {name: quickstart, overrides: {microBatch: 48}}",
         &[
-            "spec.recipe.overrides.microBatch: globalBatch 64 is not a multiple of microBatch 48 × 2 processes = 96 images at once; \
-         set spec.recipe.overrides.microBatch: 32, or globalBatch: 96",
+            "spec.recipe.overrides.microBatch: globalBatch 32 is not a multiple of microBatch 48 × 2 processes = 96 images at once; \
+         set spec.recipe.overrides.microBatch: 16, or globalBatch: 96",
         ],
     );
 }

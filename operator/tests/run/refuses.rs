@@ -62,7 +62,7 @@ fn options_are_checked_with_the_manifest() {
     let bench = Bench::new(1, 3);
     let came = bench.run(&["--gpus", "3"]);
     assert_eq!(came.code, 4);
-    assert!(came.stderr.contains("globalBatch 64 is not a multiple"), "{}", came.stderr);
+    assert!(came.stderr.contains("globalBatch 32 is not a multiple"), "{}", came.stderr);
     assert_eq!(bench.run(&["--parallelism", "0"]).code, 4);
     assert_eq!(bench.run(&["--data", "nonsense"]).code, 4);
     assert!(!bench.out().exists());

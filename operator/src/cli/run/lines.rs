@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn a_run_says_as_much_as_is_known() {
         let plan = plan(1, 1);
-        assert_eq!(state(&plan, &plan.runs[0], &ledger(0)), "epoch 0/6");
-        assert_eq!(state(&plan, &plan.runs[0], &ledger(2)), "epoch 2/6 · top-1 52.00 · 250 images/s · 40 s left");
+        assert_eq!(state(&plan, &plan.runs[0], &ledger(0)), "epoch 0/8");
+        assert_eq!(state(&plan, &plan.runs[0], &ledger(2)), "epoch 2/8 · top-1 52.00 · 250 images/s · 1 min 0 s left");
         assert_eq!(position(&ledger(2)), 2000);
     }
 
@@ -135,8 +135,8 @@ mod tests {
         states[0] = RunState::Running { attempt: 1 };
         let first = plan.runs[0].run.id.clone();
         let text = total(&plan, &states, |id| (id == first).then_some(&ledger));
-        // 3 epochs of the first run and 6 of three others, 10 s each, two at once.
-        assert_eq!(text, "0/4 runs finished · 1 running · about 1 min 45 s left");
+        // 5 epochs are left of the first run and 8 of three others, 10 s each, two at once.
+        assert_eq!(text, "0/4 runs finished · 1 running · about 2 min 25 s left");
     }
 
     #[test]
