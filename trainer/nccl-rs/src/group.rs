@@ -222,7 +222,10 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_gone_is_an_error_at_once() {
+        // A peer that leaves while the others still connect to it is another failure.
+        let connected = std::sync::Barrier::new(3);
         ranks::run(3, |group| {
+            connected.wait();
             if group.rank() == 2 {
                 return;
             }
