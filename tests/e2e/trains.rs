@@ -14,7 +14,7 @@ fn the_smoke_manifest_ends_with_a_table_in_every_format_and_is_never_repeated() 
     assert_eq!(runs.len(), 2);
     for run in &runs {
         let result = result(run);
-        assert_eq!((result.attempt, result.epochs, result.n, result.images), (1, 2, 1000, 2 * 2048));
+        assert_eq!((result.attempt, result.epochs, result.n, result.images), (1, 2, 1000, 2 * 2016));
         assert!(result.top1() > 15.0, "better than chance: {}", result.top1());
         let losses: Vec<f64> = epochs(run).values().map(|epoch| epoch.train_loss).collect();
         assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");

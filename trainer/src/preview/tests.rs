@@ -148,7 +148,7 @@ fn a_run_shows_the_batch_that_training_sees() {
     let bytes = fs::read(options.save.as_ref().unwrap()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let order = Order::new(11, 1, 2000);
-    assert_eq!(i64s(&file, "indices"), micro_indices(&order, 3, 64, 1, 32));
+    assert_eq!(i64s(&file, "indices"), micro_indices(&order, 3, 32, 1, 16));
     let outside = run(&Options { micro: 2, ..options }).unwrap_err();
     assert_eq!(outside.to_string(), "micro-batch 2 of a step that has 2; they count from 0");
 }
