@@ -119,16 +119,16 @@ impl Launched {
         self.child.wait().unwrap().code().and_then(Exit::from_code)
     }
 
-    /// Pids of the workers, in order of rank.
+    /// Pids of the workers that live, in order of rank.
     pub fn workers(&self) -> Vec<u32> {
         let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let mut ranked: Vec<(u32, u32)> = children
             .split_whitespace()
-            .map(|child| {
-                let environment = fs::read(format!("/proc/{child}/environ")).unwrap();
-                let rank = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"RANK=")).unwrap();
-                (std::str::from_utf8(rank).unwrap().parse().unwrap(), child.parse().unwrap())
+            .filter_map(|child| {
+                let environment = fs::read(format!("/proc/{child}/environ")).ok()?; // one may have just ended
+                let rank = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"RANK="))?;
+                Some((std::str::from_utf8(rank).unwrap().parse().unwrap(), child.parse().unwrap()))
             })
             .collect();
         ranked.sort_unstable();
