@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use mixbench_crds::benchmark::OnInconclusive;
 use mixbench_crds::result::RunResult;
 use mixbench_crds::run::Param;
 use serde::{Deserialize, Serialize};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::plan::{Gate, OnInconclusive, Plan, Reference};
+use crate::plan::{Gate, Plan, Reference};
 
 /// All trials of one backbone with one method, judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

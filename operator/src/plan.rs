@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mixbench_crds::benchmark::OnInconclusive;
 use mixbench_crds::catalog::Catalog;
 use mixbench_crds::metric::Metric;
 use mixbench_crds::published::{self, Published};
@@ -108,19 +109,6 @@ pub struct Gate {
     pub min_trials: u32,
     /// What an inconclusive cell counts as.
     pub on_inconclusive: OnInconclusive,
-}
-
-/// What an inconclusive cell counts as in the outcome of a benchmark.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnInconclusive {
-    /// The outcome is inconclusive too.
-    #[default]
-    Inconclusive,
-    /// Passed.
-    Pass,
-    /// Regressed.
-    Fail,
 }
 
 impl Plan {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mixbench_crds::benchmark::OnInconclusive;
 use mixbench_crds::metric::Metric;
 use mixbench_crds::recipe::Recipe;
 use mixbench_crds::run::{Backbone, Data, Method, Place, RUN_VERSION, Run, RunSpec, World};
 
-use crate::plan::{Gate, OnInconclusive, PLAN_VERSION, Plan, PlannedCell, PlannedRun, Reference};
+use crate::plan::{Gate, PLAN_VERSION, Plan, PlannedCell, PlannedRun, Reference};
 
 /// A plan of `cells` cells with `trials` trials each, two at once, on one CPU process.
 pub(crate) fn plan(cells: usize, trials: u32) -> Plan {

@@ -67,6 +67,11 @@ pub fn one(name: &str) -> Result<Loaded, Vec<Located>> {
     Ok(all.remove(0))
 }
 
+/// [`one`], or nothing after telling a person on standard error what is wrong.
+pub fn one_or_say(name: &str) -> Option<Loaded> {
+    one(name).inspect_err(|problems| eprint!("{}", render(problems, false))).ok()
+}
+
 /// Problems as lines for people.
 pub fn render(problems: &[Located], colour: bool) -> String {
     let mut out = String::new();

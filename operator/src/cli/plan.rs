@@ -46,13 +46,7 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let loaded = match load::one(&args.file) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprint!("{}", load::render(&problems, false));
-            return Ok(Outcome::Invalid);
-        }
-    };
+    let Some(loaded) = load::one_or_say(&args.file) else { return Ok(Outcome::Invalid) };
     let plan = plan::plan(&loaded.spec);
     let speeds = match args.out.as_deref().map(speeds).transpose() {
         Ok(speeds) => speeds,

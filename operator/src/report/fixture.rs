@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use mixbench_crds::benchmark::OnInconclusive;
 use mixbench_crds::metric::Metric;
 
 use super::{CellRow, CellStatus, Environment, Point, REPORT_VERSION, Report, RunRow, RunStatus};
 use crate::aggregate::{Cell, Outcome, Verdict};
-use crate::plan::{Gate, OnInconclusive, Reference};
+use crate::plan::{Gate, Reference};
 
 pub(crate) fn report() -> Report {
     let metric = Metric::MedianLast { epochs: 5 };

@@ -1,12 +1,12 @@
 //! Data, processes, batches, and the gate.
 
-use mixbench_crds::benchmark::{DataSpec, GateSpec, OnInconclusive as Wanted, Overrides, TrainerSpec};
+use mixbench_crds::benchmark::{DataSpec, GateSpec, Overrides, TrainerSpec};
 use mixbench_crds::catalog::{Catalog, DatasetCard};
 use mixbench_crds::run::{Data, World};
 use mixbench_crds::training::Training;
 
 use super::problem::Problem;
-use crate::plan::{Gate, OnInconclusive};
+use crate::plan::Gate;
 
 /// Where a data volume is mounted.
 const MOUNT: &str = "/data";
@@ -163,10 +163,6 @@ pub(super) fn gate(spec: &GateSpec, problems: &mut Vec<Problem>) -> Gate {
         tolerance: number("tolerance", &spec.tolerance, 0.0..100.0),
         confidence: (spec.confidence != "none").then(|| number("confidence", &spec.confidence, 0.5..1.0)),
         min_trials: spec.min_trials,
-        on_inconclusive: match spec.on_inconclusive {
-            Wanted::Inconclusive => OnInconclusive::Inconclusive,
-            Wanted::Pass => OnInconclusive::Pass,
-            Wanted::Fail => OnInconclusive::Fail,
-        },
+        on_inconclusive: spec.on_inconclusive,
     }
 }

@@ -66,13 +66,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let loaded = match load::one(&args.file) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprint!("{}", load::render(&problems, false));
-            return Ok(Outcome::Invalid);
-        }
-    };
+    let Some(loaded) = load::one_or_say(&args.file) else { return Ok(Outcome::Invalid) };
     let mut benchmark = loaded.benchmark;
     adapt(&mut benchmark, args, &loaded.spec.data.name);
     let spec = match validate(&benchmark) {
