@@ -1,6 +1,6 @@
 //! What a checkpoint says of itself, and whether it belongs to a run.
 
-use mixbench_crds::event::Position;
+use mixbench_crds::event::{Epoch, Position};
 use mixbench_crds::metric::Score;
 use mixbench_crds::run::RunSpec;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct Header {
     pub threads: u32,
     /// Validations of all finished epochs, in their order.
     pub scores: Vec<Score>,
+    /// What was told of the last finished epoch: it is told again, for the word may have died with `launch`.
+    #[serde(default)]
+    pub last_epoch: Option<Epoch>,
     /// Validation images.
     pub n: u64,
     /// Training images seen, padding included.
@@ -54,6 +57,16 @@ pub struct Header {
 }
 
 impl Header {
+    /// The header without what a clock says: equal for runs that are equal to the bit.
+    #[must_use]
+    pub fn timeless(mut self) -> Self {
+        (self.train_seconds, self.epoch_seconds) = (0.0, 0.0);
+        if let Some(told) = &mut self.last_epoch {
+            (told.train_seconds, told.eval_seconds) = (0.0, 0.0);
+        }
+        self
+    }
+
     /// What in `spec` differs from the spec of this checkpoint, as `path: theirs, here ours`; the processes are left out, for they may change
     /// at the end of an epoch, and so is `loadCheckpoint`, which has done its work.
     pub fn differs(&self, spec: &RunSpec) -> Option<String> {
@@ -148,6 +161,7 @@ pub(crate) mod tests {
             train_seconds: 0.1,
             loss_sum: 0.3,
             epoch_seconds: 0.1,
+            last_epoch: None,
             optimizer_steps: 0,
             weights_sha256: String::new(),
             libtorch: "2".into(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mixbench_crds::event::Position;
+use mixbench_crds::event::{Epoch, Position};
 use mixbench_crds::metric::Score;
 use mixbench_crds::run::Run;
 use mixbench_crds::training::{Precision, Training};
@@ -51,6 +51,8 @@ pub(super) struct Engine {
 pub(super) struct Progress {
     pub(super) position: Position,
     pub(super) scores: Vec<Score>,
+    /// What was told of the last finished epoch.
+    pub(super) last_epoch: Option<Epoch>,
     /// Sum of the losses of the steps of the running epoch.
     pub(super) loss_sum: f64,
     /// Seconds of the steps of the running epoch.

@@ -100,17 +100,19 @@ impl Engine {
         let count = |i: i64| counts.int64_value(&[i]).cast_unsigned();
         let (epoch, steps) = (progress.position.epoch, self.layout.steps());
         let score = Score { epoch: epoch + 1, correct1: count(0), correct5: count(1) };
+        let told = Epoch {
+            score,
+            n: self.source.len(Split::Val) as u64,
+            train_loss: progress.loss_sum / steps as f64,
+            lr: schedule::lr(&training.schedule, training.epochs, steps, epoch, steps - 1),
+            images: steps * self.layout.images_per_step(),
+            train_seconds: progress.epoch_seconds,
+            eval_seconds: started.elapsed().as_secs_f64(),
+        };
         if self.rank == 0 {
-            self.reporter.send(Body::Epoch(Epoch {
-                score,
-                n: self.source.len(Split::Val) as u64,
-                train_loss: progress.loss_sum / steps as f64,
-                lr: schedule::lr(&training.schedule, training.epochs, steps, epoch, steps - 1),
-                images: steps * self.layout.images_per_step(),
-                train_seconds: progress.epoch_seconds,
-                eval_seconds: started.elapsed().as_secs_f64(),
-            }));
+            self.reporter.send(Body::Epoch(told.clone()));
         }
+        progress.last_epoch = Some(told);
         progress.scores.push(score);
         progress.position.epoch += 1;
         progress.position.step = 0;

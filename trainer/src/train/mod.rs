@@ -50,6 +50,10 @@ fn drive(ctx: WorkerContext, mut watch: impl FnMut(Position)) -> Result<(), Trai
     let resumed = begun.from.map(|path| Written { position: progress.position, path });
     if engine.rank == 0 {
         engine.reporter.send(Body::Started(started(&engine, resumed.as_ref().map(|from| from.position))));
+        // Told again after every resume: the word may have died with an earlier `launch`, and a repeated epoch replaces the one before.
+        if let Some(told) = &progress.last_epoch {
+            engine.reporter.send(Body::Epoch(told.clone()));
+        }
         for note in engine.source.notes() {
             engine.reporter.send(Body::Warning { message: note.clone() });
         }

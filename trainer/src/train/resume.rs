@@ -97,9 +97,9 @@ impl Engine {
         self.put_weights(weights, path)?;
         let momentum = checkpoint.section(OPTIM).map(|(name, blob)| Ok((name.to_owned(), blob.tensor()?)));
         self.optim.load_state(&momentum.collect::<Result<Vec<_>, CheckpointError>>()?)?;
-        let Header { position, scores, loss_sum, epoch_seconds, train_seconds, optimizer_steps, .. } =
+        let Header { position, scores, last_epoch, loss_sum, epoch_seconds, train_seconds, optimizer_steps, .. } =
             checkpoint.header.clone();
-        Ok(Progress { position, scores, loss_sum, epoch_seconds, train_seconds, optimizer_steps })
+        Ok(Progress { position, scores, last_epoch, loss_sum, epoch_seconds, train_seconds, optimizer_steps })
     }
 
     /// Takes the weights, and nothing else, from a checkpoint or any safetensors file with torchvision's names.
@@ -155,7 +155,8 @@ impl Engine {
     }
 
     fn header(&self, progress: &Progress) -> Header {
-        let Progress { position, scores, loss_sum, epoch_seconds, train_seconds, optimizer_steps } = progress.clone();
+        let Progress { position, scores, last_epoch, loss_sum, epoch_seconds, train_seconds, optimizer_steps } =
+            progress.clone();
         Header {
             version: CHECKPOINT_VERSION,
             run: self.run.id.clone(),
@@ -168,6 +169,7 @@ impl Engine {
             world_size: self.world_size(),
             threads: self.run.spec.world.threads_per_process,
             scores,
+            last_epoch,
             n: self.source.len(Split::Val) as u64,
             images: self.layout.images_at(position),
             train_seconds,

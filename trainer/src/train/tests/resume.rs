@@ -29,6 +29,7 @@ fn a_run_stopped_anywhere_goes_on_to_the_same_bits_on_one_two_and_three_processe
         }
         let resumed = train(&run, &pieces, &auto(), None);
         assert_eq!(resumed.exit(), Exit::Ok, "{}", resumed.message());
+        assert_eq!(curve(&resumed.events), curve(&whole.events), "what was told of the first epoch is told again");
         events.extend(resumed.events);
         assert_eq!(curve(&whole.events), curve(&events), "{processes} processes");
         assert_eq!(timeless(newest(&through)), timeless(newest(&pieces)), "{processes} processes");
