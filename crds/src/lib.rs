@@ -10,6 +10,7 @@ pub mod benchmark;
 pub mod catalog;
 pub mod event;
 pub mod exit;
+pub mod hex;
 pub mod layout;
 pub mod metric;
 pub mod published;

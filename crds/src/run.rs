@@ -1,11 +1,11 @@
 //! One fully resolved run: what a trainer needs to know, and nothing that it has to look up.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::hex;
 use crate::training::{Stem, Training};
 
 /// Version of [`Run`] that this build writes and reads.
@@ -243,11 +243,7 @@ impl Run {
 
 /// The first `bytes` bytes of the text's sha256 in hex.
 fn digest(text: &str, bytes: usize) -> String {
-    let mut hex = String::new();
-    for byte in Sha256::digest(text.as_bytes()).iter().take(bytes) {
-        write!(hex, "{byte:02x}").expect("a string");
-    }
-    hex
+    hex::encode(&Sha256::digest(text.as_bytes())[..bytes])
 }
 
 /// Names with underscores, as Kubernetes takes them.

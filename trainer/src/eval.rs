@@ -7,7 +7,7 @@ use mixbench_crds::event::Position;
 use mixbench_crds::exit::Exit;
 use mixbench_crds::layout::RunDir;
 use mixbench_crds::metric::{Metric, Score};
-use mixbench_crds::run::{Run, RunError, World};
+use mixbench_crds::run::World;
 use mixbench_crds::training::Init;
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::backbones::{self, BackboneError};
 use crate::checkpoint::{self, Blob, Checkpoint, CheckpointError, MODEL, Store};
 use crate::data::{self, DataError, Source, Split};
 use crate::device::{self, DeviceError};
+use crate::document::{self, DocumentError};
 use crate::train::input::Input;
 use crate::train::validate::Validation;
 use crate::train::{TrainError, resume};
@@ -64,22 +65,9 @@ pub enum EvalError {
     /// Neither a checkpoint nor a run was named.
     #[error("name a checkpoint (--checkpoint FILE) or a run document whose newest checkpoint is meant (--run FILE)")]
     Nothing,
-    /// The run document cannot be read.
-    #[error("cannot read the run {}: {source}", path.display())]
-    ReadRun {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
     /// The run document cannot be used.
-    #[error("{}: {source}", path.display())]
-    Run {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: RunError,
-    },
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The run has no checkpoint.
     #[error("no whole checkpoint in {}; name one with --checkpoint FILE", folder.display())]
     None {
@@ -119,9 +107,7 @@ impl EvalError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Nothing | Self::ReadRun { .. } | Self::Run { .. } | Self::Backbone(_) | Self::Device(_) => {
-                Exit::Config
-            }
+            Self::Nothing | Self::Document(_) | Self::Backbone(_) | Self::Device(_) => Exit::Config,
             Self::None { .. } | Self::Classes { .. } => Exit::Data,
             Self::Checkpoint(e) => e.exit(),
             Self::Data(e) => e.exit(),
@@ -135,7 +121,7 @@ impl EvalError {
 /// # Errors
 /// [`EvalError`].
 pub fn evaluate(asked: &Asked, warn: impl FnMut(String)) -> Result<Evaluation, EvalError> {
-    let run = asked.run.as_deref().map(read_run).transpose()?;
+    let run = asked.run.as_deref().map(document::read).transpose()?.map(|(run, _)| run);
     let (path, checkpoint) = find(asked, warn)?;
     let header = &checkpoint.header;
     if let Some(run) = &run
@@ -193,11 +179,6 @@ pub fn evaluate(asked: &Asked, warn: impl FnMut(String)) -> Result<Evaluation, E
         top5: percent(Metric::Last.top5(&score, n)),
         checkpoint: path,
     })
-}
-
-fn read_run(path: &Path) -> Result<Run, EvalError> {
-    let text = std::fs::read_to_string(path).map_err(|source| EvalError::ReadRun { path: path.to_owned(), source })?;
-    Run::parse(&text).map_err(|source| EvalError::Run { path: path.to_owned(), source })
 }
 
 fn find(asked: &Asked, warn: impl FnMut(String)) -> Result<(PathBuf, Checkpoint), EvalError> {

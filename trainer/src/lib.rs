@@ -7,6 +7,7 @@ pub mod cli;
 pub mod collective;
 pub mod data;
 pub mod device;
+pub mod document;
 pub mod eval;
 pub mod failure;
 pub mod launch;

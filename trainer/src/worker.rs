@@ -10,13 +10,14 @@ use std::time::Duration;
 use mixbench_crds::event::Body;
 use mixbench_crds::exit::Exit;
 use mixbench_crds::layout::RunDir;
-use mixbench_crds::run::{Run, RunError};
+use mixbench_crds::run::Run;
 use nccl_rs::Rendezvous;
 use tch::Device;
 
 use crate::cli::WorkerArgs;
 use crate::collective::{CollectiveError, World};
 use crate::device::{self, DeviceError};
+use crate::document::{self, DocumentError};
 use crate::report::Reporter;
 use crate::stop::StopFlag;
 use crate::train::{self, TrainError};
@@ -85,22 +86,9 @@ pub enum WorkerError {
         /// What the system says.
         source: io::Error,
     },
-    /// The run document cannot be read.
-    #[error("cannot read the run {}: {source}", path.display())]
-    ReadRun {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
     /// The run document cannot be used.
-    #[error("{}: {source}", path.display())]
-    Run {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: RunError,
-    },
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The progress endpoint cannot be served.
     #[error("cannot serve progress on port {port}: {source}; choose another with --metrics-port")]
     Metrics {
@@ -127,11 +115,7 @@ impl WorkerError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Inherited { .. }
-            | Self::ReadRun { .. }
-            | Self::Run { .. }
-            | Self::Metrics { .. }
-            | Self::Device(_) => Exit::Config,
+            Self::Inherited { .. } | Self::Document(_) | Self::Metrics { .. } | Self::Device(_) => Exit::Config,
             Self::Torch(_) => Exit::Internal,
             Self::Collective(_) => Exit::Collective,
             Self::Train(e) => e.exit(),
@@ -173,9 +157,7 @@ fn work(args: WorkerArgs, reporter: Reporter, stop: StopFlag) -> Result<(), Work
         .map_err(|source| WorkerError::Inherited { variable: env::LIFELINE_FD, source })?;
     // Before the first tensor: libtorch looks for CUDA once.
     nccl_rs::init().map_err(WorkerError::Torch)?;
-    let text =
-        std::fs::read_to_string(&args.run).map_err(|source| WorkerError::ReadRun { path: args.run.clone(), source })?;
-    let run = Run::parse(&text).map_err(|source| WorkerError::Run { path: args.run.clone(), source })?;
+    let (run, _) = document::read(&args.run)?;
     let device = device::of(&run.spec.world, args.local_rank)?;
     device::prepare(device, run.spec.world.threads_per_process).map_err(WorkerError::Torch)?;
     if let Some(port) = args.metrics_port {

@@ -1,11 +1,11 @@
 //! One checkpoint, to and from a file.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use mixbench_crds::hex;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
@@ -133,14 +133,7 @@ fn sha256<'a>(header: &str, tensors: impl Iterator<Item = (&'a String, &'a Blob)
         hasher.update(format!("\n{name} {:?} {:?} {}\n", blob.dtype, blob.shape, blob.bytes.len()));
         hasher.update(&blob.bytes);
     }
-    hex(&hasher.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
+    hex::encode(&hasher.finalize())
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mixbench_crds::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::decode::decode;
 use super::error::{DataError, similar};
-use super::idx::hex;
 use super::image::Image;
 use super::source::{Source, Split};
 
@@ -257,7 +257,7 @@ impl Source for Folder {
             let size = fs::metadata(&path).map_err(DataError::io(&path))?.len();
             sha.update(format!("{} {size} {}\n", entry.path, entry.label));
         }
-        Ok(hex(&sha.finalize()))
+        Ok(hex::encode(&sha.finalize()))
     }
 
     fn notes(&self) -> &[String] {

@@ -1,9 +1,9 @@
 //! The pixel path against the vectors of `scripts/golden_pixels.py`: every pixel of every case equals Pillow 12's.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use mixbench_crds::hex;
 use mixbench_crds::training::{EvalTransform, Interpolation, TrainCrop, TrainTransform};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,21 +38,14 @@ struct Answer {
     pixels: Option<String>,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string");
-        text
-    })
-}
-
 impl Answer {
     fn check(&self, width: usize, height: usize, rgb: &[u8]) -> Result<()> {
         ensure!((width, height) == (self.width, self.height), "{width}×{height}, not {}×{}", self.width, self.height);
         ensure!(rgb.len() == width * height * 3);
         if let Some(pixels) = &self.pixels {
-            ensure!(*pixels == hex(rgb), "pixels {}, not {pixels}", hex(rgb));
+            ensure!(*pixels == hex::encode(rgb), "pixels {}, not {pixels}", hex::encode(rgb));
         }
-        ensure!(self.sha256 == hex(&Sha256::digest(rgb)), "pixels differ");
+        ensure!(self.sha256 == hex::encode(&Sha256::digest(rgb)), "pixels differ");
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Layout: LeCun, Cortes, Burges, "The MNIST database of handwritten digits". The files are small, so they live in memory.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use mixbench_crds::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::error::DataError;
@@ -197,14 +197,6 @@ impl Source for Idx {
             sha.update(&part.labels);
             sha.update(&part.pixels);
         }
-        Ok(hex(&sha.finalize()))
+        Ok(hex::encode(&sha.finalize()))
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
 }

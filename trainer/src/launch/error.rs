@@ -5,27 +5,15 @@ use std::path::{Path, PathBuf};
 
 use mixbench_crds::exit::Exit;
 use mixbench_crds::result::ResultError;
-use mixbench_crds::run::RunError;
+
+use crate::document::DocumentError;
 
 /// Why a launch failed. Every message names the value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The run document cannot be read.
-    #[error("cannot read the run {}: {source}; write it with `mixbench plan`", path.display())]
-    ReadRun {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
     /// The run document cannot be used.
-    #[error("{}: {source}", path.display())]
-    Run {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: RunError,
-    },
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// Command line and run do not agree.
     #[error("{0}")]
     Usage(String),
@@ -113,7 +101,7 @@ impl LaunchError {
     /// The exit code that it ends with.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::ReadRun { .. } | Self::Run { .. } | Self::Usage(_) | Self::OtherRun { .. } => Exit::Config,
+            Self::Document(_) | Self::Usage(_) | Self::OtherRun { .. } => Exit::Config,
             Self::BadResult { .. } => Exit::Data,
             Self::Locked { .. } | Self::Create { .. } => Exit::CannotCreate,
             Self::Write { .. } => Exit::Io,

@@ -23,13 +23,13 @@ use std::time::Duration;
 use mixbench_crds::event::{Body, Position};
 use mixbench_crds::exit::Exit;
 use mixbench_crds::result::RunResult;
-use mixbench_crds::run::Run;
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
 
 pub use error::LaunchError;
 pub use settings::{Asked, DEFAULT_PORT};
 
+use crate::document;
 use folder::Journal;
 use gang::{Gang, Message};
 use lock::Lock;
@@ -46,9 +46,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`LaunchError`] where not even the run is known; later failures are told as events and come back as an [`Exit`].
 pub fn launch(asked: Asked) -> Result<Exit, LaunchError> {
-    let path = asked.run.clone();
-    let text = std::fs::read_to_string(&path).map_err(|source| LaunchError::ReadRun { path: path.clone(), source })?;
-    let run = Run::parse(&text).map_err(|source| LaunchError::Run { path, source })?;
+    let (run, text) = document::read(&asked.run)?;
     let settings = settle(asked, run)?;
 
     let (stdout, stderr) = (Outlet::new(std::io::stdout()), Outlet::new(std::io::stderr()));

@@ -8,18 +8,18 @@ mod grid;
 mod save;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mixbench_crds::exit::Exit;
-use mixbench_crds::run::{self, Run, RunError};
+use mixbench_crds::run::{self, Run};
 use mixbench_crds::training::{Interpolation, TrainCrop, TrainTransform};
 use tch::{Kind, Tensor};
 
 use crate::data::loader::{Augment, BatchId, HostBatch, Loader, train_jobs};
 use crate::data::source::{Source, Split};
 use crate::data::{DATASETS, DataError, open};
+use crate::document::{self, DocumentError};
 use crate::methods::{self, Drawn, MethodError, Mixed};
 
 const DEFAULT_DATA: &str = "builtin:fashion-mnist-2k";
@@ -64,17 +64,9 @@ pub enum PreviewError {
     /// A parameter that is not `NAME=VALUE`.
     #[error("`--param {0}` is not NAME=VALUE, such as alpha=1.0")]
     Param(String),
-    /// The run document cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// The run document is refused.
+    /// The run document cannot be used.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Document(#[from] DocumentError),
     /// The micro-batch is outside the step.
     #[error("micro-batch {micro} of a step that has {count}; they count from 0")]
     Micro {
@@ -162,8 +154,7 @@ fn write_error(path: &Path, reason: &impl ToString) -> PreviewError {
 
 /// As a run document says.
 fn planned(path: &Path, options: &Options) -> Result<Plan, PreviewError> {
-    let text = fs::read_to_string(path).map_err(|source| PreviewError::Read { path: path.to_owned(), source })?;
-    let Run { spec, place, .. } = Run::parse(&text)?;
+    let (Run { spec, place, .. }, _) = document::read(path)?;
     let count = spec.training.global_batch / spec.training.micro_batch.max(1);
     if options.micro >= count {
         return Err(PreviewError::Micro { micro: options.micro, count });

@@ -73,7 +73,8 @@ fn the_file_lets_anyone_recompute_the_mix_of_every_method() {
         }
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(metadata.metadata().as_ref().unwrap()["method"], row.card.name);
-        let picture = png::Decoder::new(io::BufReader::new(fs::File::open(&options.out).unwrap())).read_info().unwrap();
+        let picture =
+            png::Decoder::new(std::io::BufReader::new(fs::File::open(&options.out).unwrap())).read_info().unwrap();
         assert!(picture.info().width > 400 && picture.info().height > 600);
     }
 }
