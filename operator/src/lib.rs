@@ -11,6 +11,7 @@ pub mod backend;
 pub mod cli;
 pub mod decide;
 pub mod history;
+pub mod kube;
 pub mod manifest;
 pub mod plan;
 pub mod report;

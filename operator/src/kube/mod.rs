@@ -1,0 +1,7 @@
+//! Benchmarks on a cluster: the edge that lets the same `decide` as `mixbench run` start Jobs instead of processes.
+//!
+//! ```text
+//! watches ─► reflector stores ─observe─► Observed ─decide─► [Action] ─status write (CAS)─► Jobs created, deleted, given their TTL ─► events
+//! ```
+//! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `act`, `events` and `desk`
+//! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
