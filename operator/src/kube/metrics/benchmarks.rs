@@ -49,10 +49,10 @@ impl Shown {
     }
 }
 
-/// A percentage of the status as Prometheus wants it: 0 to 1.
+/// A percentage of the status, which has two digits, as Prometheus wants it: 0 to 1.
 fn ratio(percent: Option<&str>) -> Option<f64> {
     let value: f64 = percent?.parse().ok()?;
-    Some(value / 100.0)
+    Some((value * 100.0).round() / 10_000.0)
 }
 
 /// All benchmarks by namespace and name; clones share them.
