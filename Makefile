@@ -12,7 +12,7 @@ export MIXBENCH_BIN_DIR := $(bin)
 torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
 tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
 
-.PHONY: help check-tools demo build release dist test lint fmt doc generate drift guards policy bench env clean
+.PHONY: help check-tools demo build release dist test test-cluster lint fmt doc generate drift guards policy bench env clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ dist: check-tools ## Build both binaries as a release ships them, into target/di
 test: check-tools lint guards policy doc build drift ## Run everything that must pass
 	$(torch) cargo test --locked --quiet --workspace --doc
 	$(torch) $(tools) cargo nextest run --locked --workspace --profile $(PROFILE)
+	@echo "make test-cluster tests the operator on a real control plane"
+
+# They wait most of the time, so more of them run at once than there are processors.
+test-cluster: ## Test the operator on a control plane (started for it; no root)
+	$(tools) cargo nextest run --locked -p mixbench-operator --test cluster --no-run
+	$(tools) tests/cluster/with-control.sh cargo nextest run --locked -p mixbench-operator --test cluster --profile $(PROFILE) \
+	  --ignore-default-filter --test-threads 8 $(ARGS)
 
 lint: ## Check formatting, lints and shell scripts
 	cargo fmt --all --check
