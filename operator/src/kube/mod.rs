@@ -6,6 +6,8 @@
 //! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `act`, `events` and `desk`
 //! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
 
+pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod pulse;
+pub mod trouble;
