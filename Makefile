@@ -12,7 +12,8 @@ export MIXBENCH_BIN_DIR := $(bin)
 torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
 tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
 
-.PHONY: help check-tools demo build release dist test test-cluster lint fmt doc generate drift guards policy bench env clean
+.PHONY: help check-tools demo build release dist images test test-cluster lint fmt doc generate drift guards policy chart e2e bench env
+.PHONY: clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +76,9 @@ guards: ## Check who imports whom, unsafe code, lengths of files
 policy: ## Check licences, sources and unused dependencies
 	$(tools) cargo deny --locked check bans licenses sources
 	$(tools) cargo shear --locked
+
+chart: ## Check chart and manifests, and install the chart, on an API server of our own
+	tests/chart/check.sh
 
 bench: check-tools ## Measure the train step beside PyTorch eager on the same libtorch
 	$(torch) cargo bench --locked -p mixbench-trainer --bench step
