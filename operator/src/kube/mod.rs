@@ -6,6 +6,7 @@
 //! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `act`, `events` and `desk`
 //! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
 
+pub mod client;
 pub mod events;
 pub mod http;
 pub mod metrics;
