@@ -20,11 +20,14 @@ use super::*;
 const QUICK: Patience = Patience {
     request: Duration::from_millis(300),
     list: Duration::from_millis(600),
-    total: Duration::from_secs(3),
+    total: Duration::from_secs(10),
     repeats: 3,
     pause: Duration::from_millis(10),
     longest_pause: Duration::from_millis(40),
 };
+
+/// Far above any time-out here, far below a hang, and patient with a busy machine.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A server that answers its n-th request, from 0, as `answer` says; and how many it got.
 async fn server<F, R>(answer: F) -> (SocketAddr, Arc<AtomicU32>)
@@ -73,7 +76,7 @@ async fn a_server_that_accepts_and_never_answers_is_given_up() {
     let api: Api<Service> = Api::namespaced(connect(address, &metrics), "a");
     let begun = Instant::now();
     let error = api.create(&PostParams::default(), &Service::default()).await.unwrap_err();
-    assert!(begun.elapsed() < 2 * QUICK.request, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(error.to_string().contains("did not answer create services within 0.3 s"), "{error}");
     assert_eq!(asked.load(Ordering::SeqCst), 1, "a write that may have happened is not repeated");
     assert_eq!(counted(&metrics, "create", "services", "timeout"), 1);
@@ -95,7 +98,7 @@ async fn an_answer_that_stops_in_the_middle_is_given_up() {
     let metrics = Metrics::new();
     let begun = Instant::now();
     pods(connect(address, &metrics)).get("p").await.unwrap_err();
-    assert!(begun.elapsed() < (QUICK.request + QUICK.longest_pause) * (QUICK.repeats + 2));
+    assert!(begun.elapsed() < SOON);
     assert_eq!(counted(&metrics, "get", "pods", "timeout"), 1 + QUICK.repeats);
 }
 
@@ -121,7 +124,7 @@ async fn a_longer_pause_than_a_call_may_take_is_left_to_the_caller() {
     let (address, asked) = server(|_, _| async { ([("Retry-After", "600")], failure(429)).into_response() }).await;
     let begun = Instant::now();
     let error = pods(connect(address, &Metrics::new())).get("p").await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < SOON);
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     assert_eq!(retry_after(&error), Some(Duration::from_secs(1)), "what the body says");
     assert_eq!(retry_after(&kube::Error::TlsRequired), None);
@@ -152,7 +155,7 @@ async fn a_server_that_is_not_there_is_an_error_soon() {
     let metrics = Metrics::new();
     let begun = Instant::now();
     pods(connect(address, &metrics)).list(&ListParams::default()).await.unwrap_err();
-    assert!(begun.elapsed() < QUICK.total);
+    assert!(begun.elapsed() < SOON);
     assert_eq!(counted(&metrics, "list", "pods", "error"), 1 + QUICK.repeats);
 }
 
@@ -172,7 +175,7 @@ async fn a_quiet_watch_is_not_cut_and_one_that_never_begins_is() {
     tokio::time::timeout(2 * QUICK.list, events.try_next()).await.expect_err("nothing has happened, and that is fine");
     let begun = Instant::now();
     assert!(api.watch(&WatchParams::default(), "0").await.is_err());
-    assert!(begun.elapsed() < 2 * QUICK.list);
+    assert!(begun.elapsed() < SOON);
 }
 
 #[tokio::test]
