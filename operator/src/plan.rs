@@ -40,6 +40,9 @@ pub struct Plan {
     /// Volume claim that the data lie on; none where `place.dataUri` of the runs says it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_volume: Option<String>,
+    /// Benchmark of the same namespace whose means are references; only a cluster knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_benchmark: Option<String>,
 }
 
 /// All trials of one backbone with one method.
@@ -139,6 +142,7 @@ pub fn plan(spec: &ValidSpec) -> Plan {
         gate: spec.gate.clone(),
         train_images: spec.dataset.map(|d| d.train),
         data_volume: spec.data_volume.clone(),
+        reference_benchmark: spec.reference_benchmark.clone(),
     }
 }
 

@@ -21,11 +21,16 @@ pub struct ReferenceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "atomic"))]
     pub inline: Vec<InlineReference>,
+    /// Name of another benchmark in the same namespace, on a cluster: its means are what cells with the same backbone and label are compared with, once
+    /// it is finished. They win over published numbers, and your own win over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
+    pub benchmark: Option<String>,
 }
 
 impl Default for ReferenceSpec {
     fn default() -> Self {
-        Self { published: true, inline: Vec::new() }
+        Self { published: true, inline: Vec::new(), benchmark: None }
     }
 }
 
@@ -57,6 +62,9 @@ pub struct InlineReference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GateSpec {
+    /// What a cell must be: NotBelow its reference by more than the tolerance.
+    #[serde(default)]
+    pub rule: GateRule,
     /// How far below its reference a mean may lie, in percentage points.
     #[serde(default = "default_tolerance")]
     #[schemars(schema_with = "schema::decimal")]
@@ -77,6 +85,7 @@ pub struct GateSpec {
 impl Default for GateSpec {
     fn default() -> Self {
         Self {
+            rule: GateRule::default(),
             tolerance: default_tolerance(),
             confidence: default_confidence(),
             min_trials: 1,
@@ -91,6 +100,14 @@ fn default_tolerance() -> String {
 
 fn default_confidence() -> String {
     DEFAULT_CONFIDENCE.into()
+}
+
+/// What a cell must be to pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GateRule {
+    /// Its mean is not below its reference by more than the tolerance.
+    #[default]
+    NotBelow,
 }
 
 /// What an inconclusive cell counts as in the outcome of a benchmark.

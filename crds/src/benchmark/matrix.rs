@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{rules, schema};
 
 /// Backbones × methods × trials, at most 512 runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::matrix_rules()))]
+#[schemars(extend("x-kubernetes-validations" = rules::matrix()))]
 pub struct Matrix {
     /// What classifies; each name once.
     #[schemars(
@@ -23,7 +23,7 @@ pub struct Matrix {
     pub methods: Vec<MethodRef>,
     /// Runs of each cell that differ in nothing but their seed, 1 to 64. May be raised at any time.
     #[serde(default = "super::one")]
-    #[schemars(range(min = 1, max = 64), extend("x-kubernetes-validations" = schema::trials_rules()))]
+    #[schemars(range(min = 1, max = 64), extend("x-kubernetes-validations" = rules::trials()))]
     pub trials: u32,
     /// Seed of trial 0; trial t has seed baseSeed + t.
     #[serde(default)]

@@ -8,22 +8,43 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod affinity;
+mod data;
 mod gate;
 mod matrix;
+mod pod;
 mod recipe;
+mod retention;
+mod rules;
 mod schema;
 mod status;
+mod storage;
 mod trainer;
+mod volume;
 
 #[cfg(test)]
 mod tests;
 
-pub use gate::{DEFAULT_CONFIDENCE, DEFAULT_TOLERANCE, GateSpec, InlineReference, OnInconclusive, ReferenceSpec};
+pub use affinity::{
+    Affinity, NodeAffinity, NodeExpression, NodeOperator, NodeSelector, NodeSelectorTerm, PodAffinity, PodExpression,
+    PodOperator, PodSelector, PodTerm, PreferredNodes, PreferredPods,
+};
+pub use data::{DataSpec, DataVolume};
+pub use gate::{
+    DEFAULT_CONFIDENCE, DEFAULT_TOLERANCE, GateRule, GateSpec, InlineReference, OnInconclusive, ReferenceSpec,
+};
 pub use matrix::{BackboneRef, Exclusion, Matrix, MethodRef};
+pub use pod::{EnvVar, PullPolicy, Resources, SecretRef, TaintEffect, Toleration, TolerationOperator};
 pub use recipe::{Overrides, RecipeRef};
+pub use retention::{DEFAULT_RUN_JOBS_TTL_SECONDS, RetentionSpec};
 pub use schema::{API_VERSION, GROUP, KIND, MAX_RUNS, schema};
 pub use status::{BenchmarkStatus, CellStatus, RunPhase, RunStatus};
-pub use trainer::{DataSpec, DataVolume, StorageSpec, TrainerSpec};
+pub use storage::{StorageSpec, StorageVolume};
+pub use trainer::TrainerSpec;
+pub use volume::{
+    ClaimVolume, ConfigMapVolume, CsiVolume, DATA_MOUNT, DOCUMENT_MOUNT, EXTRA_PREFIX, EmptyDirVolume, ExtraMount,
+    ExtraVolume, Medium, OWN_MOUNTS, RUNS_MOUNT, SecretVolume,
+};
 
 /// Trains every backbone with every method under one recipe and compares top-1 with the published numbers.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,7 +66,7 @@ pub use trainer::{DataSpec, DataVolume, StorageSpec, TrainerSpec};
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::spec_rules()))]
+#[schemars(extend("x-kubernetes-validations" = rules::spec()))]
 pub struct MixupBenchmarkSpec {
     /// Stops every run after a checkpoint and starts none until it is false again. May be changed at any time.
     #[serde(default)]
@@ -72,6 +93,9 @@ pub struct MixupBenchmarkSpec {
     /// What is kept of each run.
     #[serde(default)]
     pub storage: StorageSpec,
+    /// How long a cluster keeps what the benchmark made. May be changed at any time.
+    #[serde(default)]
+    pub retention: RetentionSpec,
     /// Path of a checkpoint whose weights, and nothing else, every run starts from. Cells then have no published number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{rules, schema};
 use crate::training::{Init, Precision, Stem};
 
 /// A recipe and what is changed in it.
@@ -21,7 +21,7 @@ pub struct RecipeRef {
 /// Values that replace a recipe's. Numbers with a fraction are written as strings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::overrides_rules()))]
+#[schemars(extend("x-kubernetes-validations" = rules::overrides()))]
 pub struct Overrides {
     /// Passes over the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::rules;
 use crate::catalog::Catalog;
 use crate::recipe::Recipe;
 
@@ -23,9 +24,36 @@ pub(super) const LABEL: &str = r"^[A-Za-z0-9]([A-Za-z0-9 ._=+-]*[A-Za-z0-9])?$";
 /// Names of data sets.
 pub(super) const NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// Names of Kubernetes objects.
-pub(super) const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+pub(super) const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// Keys of labels and taints.
+pub(super) const QUALIFIED: &str =
+    r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// Values of labels and taints.
+pub(super) const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 /// Folders that do not leave their volume.
 pub(super) const RELATIVE: &str = r"^[^/.][^/]*(/[^/.][^/]*)*$";
+/// Absolute folders without `..` and without a colon, which a mount may not have.
+pub(super) const ABSOLUTE: &str = r"^(/\.?[^/.:][^/:]*)+$";
+/// Amounts of a resource ≥ 0.
+pub(super) const QUANTITY: &str = r"^[0-9]{1,15}(\.[0-9]{1,9})?([mkMGTPE]|[KMGTPE]i)?$";
+/// Environment variables that launch or the operator sets itself.
+pub(super) const RESERVED_ENV: [&str; 13] = [
+    "RANK",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "JOB_COMPLETION_INDEX",
+    "OMP_NUM_THREADS",
+    "OMP_DYNAMIC",
+    "OMP_WAIT_POLICY",
+    "MKL_NUM_THREADS",
+    "MKL_DYNAMIC",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+];
+/// What the names of further such variables begin with.
+pub(super) const RESERVED_PREFIXES: [&str; 2] = ["MIXBENCH_", "MASTER_"];
 /// Numbers ≥ 0 as text.
 const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,12})?([eE]-?[0-9]{1,2})?$";
 
@@ -43,10 +71,7 @@ pub(super) fn strict(crd: CustomResourceDefinition) -> CustomResourceDefinition 
     let mut value = serde_json::to_value(crd).expect("a definition has string keys");
     let root = &mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tighten(root);
-    root["x-kubernetes-validations"] = json!([rule(
-        r"self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
-        "'metadata.name ' + self.metadata.name + ' is no label: at most 63 lower-case letters, digits and hyphens'",
-    )]);
+    root["x-kubernetes-validations"] = rules::root();
     serde_json::from_value(value).expect("still a definition")
 }
 
@@ -82,6 +107,34 @@ pub(super) fn params(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 64}})
 }
 
+/// An amount of a resource.
+pub(super) fn quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": 24, "pattern": QUANTITY})
+}
+
+/// Amounts of resources by their names; whole numbers may stand without quotes.
+pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
+    let amount = json!({"x-kubernetes-int-or-string": true, "maxLength": 24, "pattern": QUANTITY});
+    json_schema!({"type": "object", "maxProperties": 16, "additionalProperties": amount})
+}
+
+/// Labels by their keys.
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
+    let value = json!({"type": "string", "maxLength": 63, "pattern": LABEL_VALUE});
+    json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": value})
+}
+
+/// Values of a label.
+pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
+    let value = json!({"type": "string", "maxLength": 63, "pattern": LABEL_VALUE});
+    json_schema!({"type": "array", "maxItems": 32, "items": value, "x-kubernetes-list-type": "atomic"})
+}
+
+/// What a driver of volumes is told.
+pub(super) fn attributes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 1024}})
+}
+
 /// Names of all methods.
 pub(super) fn methods() -> Value {
     Catalog::get().methods.iter().map(|m| Value::from(m.name.as_ref())).collect()
@@ -100,95 +153,4 @@ pub(super) fn recipes() -> Value {
 /// Schemes that read a folder.
 pub(super) fn folder_schemes() -> Value {
     Catalog::get().sources.iter().filter(|s| s.scheme != "builtin").map(|s| Value::from(s.scheme.as_ref())).collect()
-}
-
-/// A rule whose message is an expression, so that it can name texts. Numbers it cannot name: the API server's cost estimate does not know how long
-/// `string(…)` of one is, and refuses the whole definition.
-fn rule(rule: &str, message: &str) -> Value {
-    json!({"rule": rule, "messageExpression": message})
-}
-
-/// A rule with a message.
-fn fixed(rule: &str, message: &str) -> Value {
-    json!({"rule": rule, "message": message})
-}
-
-/// What may change while runs exist: suspend, parallelism, and trials upwards (see [`trials_rules`]). Ruled on the spec as a whole, since a rule on an optional field
-/// is skipped when the field is set or unset.
-pub(super) fn spec_rules() -> Value {
-    let remedy = "cannot be changed: the runs have begun; create another benchmark with it";
-    let unchanged = |path: &str, optional: bool| {
-        let same = format!("self.{path} == oldSelf.{path}");
-        let expression = if optional {
-            format!("has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || {same})")
-        } else {
-            same
-        };
-        fixed(&expression, &format!("spec.{path} {remedy}"))
-    };
-    let mut rules: Vec<Value> = ["recipe", "data", "trainer", "reference", "gate", "storage"]
-        .map(|path| unchanged(path, false))
-        .into_iter()
-        .chain([unchanged("loadCheckpoint", true)])
-        .collect();
-    rules.extend(["matrix.backbones", "matrix.methods", "matrix.baseSeed"].map(|path| unchanged(path, false)));
-    rules.push(unchanged("matrix.exclude", true));
-    rules.into()
-}
-
-/// Trials may only grow. The rule stands at the number itself, whose value the API server then names.
-pub(super) fn trials_rules() -> Value {
-    json!([fixed(
-        "self >= oldSelf",
-        "trials can only be raised: the runs have begun; create another benchmark with fewer"
-    )])
-}
-
-/// Between one run and [`MAX_RUNS`].
-pub(super) fn matrix_rules() -> Value {
-    let cells = "(size(self.backbones) * size(self.methods) - (has(self.exclude) ? size(self.exclude) : 0))";
-    json!([
-        fixed(&format!("{cells} > 0"), "the matrix has no run: exclude leaves no cell; exclude fewer"),
-        fixed(
-            &format!("{cells} * self.trials <= {MAX_RUNS}"),
-            &format!(
-                "backbones × methods × trials are more than {MAX_RUNS} runs: lower trials, or split it into several benchmarks"
-            ),
-        ),
-    ])
-}
-
-/// Exactly one place, of a known kind.
-pub(super) fn data_rules() -> Value {
-    let schemes: Vec<&str> = Catalog::get().sources.iter().map(|s| s.scheme.as_ref()).collect();
-    let known: Vec<String> = schemes.iter().map(|s| format!("self.uri.startsWith('{s}:')")).collect();
-    let mut uri = rule(
-        &format!("!has(self.uri) || {}", known.join(" || ")),
-        &format!("'unknown kind of data in ' + self.uri + ': it must begin with {}:'", schemes.join(":, ")),
-    );
-    uri["fieldPath"] = ".uri".into();
-    json!([fixed("has(self.uri) != has(self.volume)", "give exactly one of uri and volume"), uri])
-}
-
-/// CPU processes are for CPUs.
-pub(super) fn trainer_rules() -> Value {
-    let mut rule = fixed(
-        "self.gpusPerNode == 0 || self.processesPerNode == 1",
-        "more than one process is for CPUs, every GPU has one: set gpusPerNode: 0, or leave processesPerNode out",
-    );
-    rule["fieldPath"] = ".processesPerNode".into();
-    json!([rule])
-}
-
-/// Ranges of decimals.
-pub(super) fn overrides_rules() -> Value {
-    let at_most_one = |field: &str| {
-        let mut rule = rule(
-            &format!("!has(self.{field}) || double(self.{field}) <= 1.0"),
-            &format!("'{field} ' + self.{field} + ' is out of range: 0 to 1'"),
-        );
-        rule["fieldPath"] = format!(".{field}").into();
-        rule
-    };
-    json!([at_most_one("momentum"), at_most_one("labelSmoothing")])
 }

@@ -49,6 +49,7 @@ fn everything_that_can_grow_has_a_maximum() {
             Some("integer") => !path.starts_with(".spec") || node["maximum"].is_number(),
             Some("object") => node.get("additionalProperties").is_none() || node["maxProperties"].is_u64(),
             Some("boolean") => true,
+            None if node["x-kubernetes-int-or-string"] == true => node["maxLength"].is_u64(),
             _ => false,
         };
         assert!(bounded, "{path}: {node}");
@@ -80,4 +81,67 @@ fn defaults_agree_with_the_types() {
     let defaulted = kube::core::cel::apply_defaults(&schema()["properties"]["spec"], &given);
     let from_schema: super::MixupBenchmarkSpec = serde_json::from_value(defaulted).expect("a spec");
     assert_eq!(typed, from_schema);
+}
+
+#[test]
+fn all_but_four_fields_are_fixed() {
+    let spec = &schema()["properties"]["spec"];
+    let rules = spec["x-kubernetes-validations"].to_string();
+    let fixed = |path: &str| rules.contains(&format!("self.{path} == oldSelf.{path}"));
+    let names = |node: &Value| node["properties"].as_object().expect("fields").keys().cloned().collect::<Vec<_>>();
+    let inside = names(&spec["properties"]["matrix"]).into_iter().map(|name| format!("matrix.{name}"));
+    let all = names(spec).into_iter().filter(|name| name != "matrix").chain(inside);
+    let free: Vec<String> = all.filter(|path| !fixed(path)).collect();
+    // Trials have a rule of their own: upwards only.
+    assert_eq!(free, ["parallelism", "retention", "suspend", "matrix.trials"]);
+}
+
+#[test]
+fn parts_of_a_pod_become_those_of_kubernetes_with_nothing_lost() {
+    let given = r#"{
+        "resources": {"requests": {"cpu": 2}, "limits": {"cpu": "4", "memory": "8Gi"}},
+        "env": [{"name": "A", "value": "$(B)"}, {"name": "C"}],
+        "imagePullSecrets": [{"name": "s"}],
+        "tolerations": [{"key": "a/b", "value": "c", "effect": "NoExecute", "tolerationSeconds": 9}, {"operator": "Exists"}],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution":
+                    {"nodeSelectorTerms": [{"matchExpressions": [{"key": "k", "operator": "Gt", "values": ["1"]}]}]},
+                "preferredDuringSchedulingIgnoredDuringExecution":
+                    [{"weight": 5, "preference": {"matchExpressions": [{"key": "k", "operator": "Exists"}]}}]
+            },
+            "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+                [{"weight": 1, "podAffinityTerm": {"labelSelector": {"matchLabels": {"a": "b"}}, "topologyKey": "zone"}}]},
+            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                [{"labelSelector": {"matchExpressions": [{"key": "k", "operator": "NotIn", "values": ["v"]}]}, "topologyKey": "zone"}]}
+        },
+        "volumes": [
+            {"name": "a", "configMap": {"name": "x", "optional": true}},
+            {"name": "b", "secret": {"secretName": "x", "optional": false}},
+            {"name": "c", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+            {"name": "d", "persistentVolumeClaim": {"claimName": "x", "readOnly": true}},
+            {"name": "e", "csi": {"driver": "x.y", "readOnly": true, "fsType": "xfs", "volumeAttributes": {"k": "v"}, "nodePublishSecretRef": {"name": "s"}}}
+        ],
+        "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "b", "readOnly": true}]
+    }"#;
+    let spec: super::TrainerSpec = serde_json::from_str(given).expect("a trainer");
+    let ours = serde_json::to_value(&spec).expect("JSON");
+    assert_eq!(serde_json::to_value(spec.affinity.as_ref().expect("given").to_k8s()).expect("JSON"), ours["affinity"]);
+    for (i, toleration) in spec.tolerations.iter().enumerate() {
+        assert_eq!(serde_json::to_value(toleration.to_k8s()).expect("JSON"), ours["tolerations"][i]);
+    }
+    for (i, volume) in spec.volumes.iter().enumerate() {
+        let mut expected = ours["volumes"][i].clone();
+        expected["name"] = format!("extra-{}", volume.name).into();
+        assert_eq!(serde_json::to_value(volume.to_k8s()).expect("JSON"), expected);
+    }
+    let mount = serde_json::to_value(spec.volume_mounts[0].to_k8s()).expect("JSON");
+    assert_eq!(mount.to_string(), r#"{"mountPath":"/a","name":"extra-a","readOnly":true,"subPath":"b"}"#);
+    let resources = serde_json::to_value(spec.resources.expect("given").to_k8s()).expect("JSON");
+    assert_eq!(resources.to_string(), r#"{"limits":{"cpu":"4","memory":"8Gi"},"requests":{"cpu":"2"}}"#);
+    assert_eq!(
+        serde_json::to_value(spec.env[0].to_k8s()).expect("JSON").to_string(),
+        r#"{"name":"A","value":"$$(B)"}"#
+    );
+    assert_eq!(spec.image_pull_secrets[0].to_k8s().name, "s");
 }

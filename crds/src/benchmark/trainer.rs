@@ -1,65 +1,34 @@
-//! Where and on what a run trains.
+//! On what a run trains: processes, devices, and the pods that hold them.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
-
-/// What is learnt, and where it lies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::data_rules()))]
-pub struct DataSpec {
-    /// Which data set it is, such as imagenet-1k; may be left out where the URI is a builtin: one. Published numbers belong to a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
-    pub name: Option<String>,
-    /// Where it lies: builtin:NAME (compiled in), idx:FOLDER (files of MNIST's kind) or imagefolder:FOLDER (train/CLASS/ and val/CLASS/).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub uri: Option<String>,
-    /// A volume that it lies on, on a cluster; instead of uri.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub volume: Option<DataVolume>,
-    /// sha256 in lower-case hex that the fingerprint of the data (file names, sizes, labels) must have; a run on other data ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
-    pub sha256: Option<String>,
-    /// Mean of each RGB channel, "0" to "1"; needed for a data set that is not known by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::three_decimals")]
-    pub mean: Option<Vec<String>>,
-    /// Standard deviation of each RGB channel, "0" to "1"; needed for a data set that is not known by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::three_decimals")]
-    pub std: Option<Vec<String>>,
-}
-
-/// A folder on a volume.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DataVolume {
-    /// Name of a PersistentVolumeClaim in the benchmark's namespace; it is mounted read-only.
-    #[schemars(length(min = 1, max = 253), regex(pattern = schema::SUBDOMAIN))]
-    pub claim_name: String,
-    /// Folder on it, relative, without "..".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = schema::RELATIVE))]
-    pub sub_path: Option<String>,
-    /// How it is laid out.
-    #[schemars(extend("enum" = schema::folder_schemes()))]
-    pub format: String,
-}
+use super::affinity::Affinity;
+use super::pod::{EnvVar, PullPolicy, Resources, SecretRef, Toleration};
+use super::volume::{ExtraMount, ExtraVolume};
+use super::{rules, schema};
 
 /// Processes and devices of each run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::trainer_rules()))]
+#[schemars(extend("x-kubernetes-validations" = rules::trainer()))]
 pub struct TrainerSpec {
     /// Container image with mixbench-trainer, on a cluster; the operator's own release where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = "^[!-~]+$"))]
     pub image: Option<String>,
+    /// When the image is pulled; as Kubernetes chooses where absent: Always for the tag latest, else IfNotPresent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
+    /// Secrets of the benchmark's namespace that the image is pulled with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub image_pull_secrets: Vec<SecretRef>,
     /// Machines (pods) of a run, 1 to 64.
     #[serde(default = "super::one")]
     #[schemars(range(min = 1, max = 64))]
@@ -80,43 +49,71 @@ pub struct TrainerSpec {
     #[serde(default = "super::one")]
     #[schemars(range(min = 0, max = 64))]
     pub loader_threads: u32,
+    /// Cores, bytes of memory and further resources of each pod, on a cluster. GPUs come from gpusPerNode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Further environment variables of the trainer, on a cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub env: Vec<EnvVar>,
+    /// Labels that a node must have, on a cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that do not keep pods from a node, on a cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+    /// Which nodes pods want, on a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// Name of a PriorityClass, on a cluster; the cluster's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::SUBDOMAIN))]
+    pub priority_class_name: Option<String>,
+    /// Name of a RuntimeClass, on a cluster, such as nvidia; the node's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::SUBDOMAIN))]
+    pub runtime_class_name: Option<String>,
+    /// Further volumes of each pod, on a cluster, of kinds that Pod Security restricted permits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub volumes: Vec<ExtraVolume>,
+    /// Where the further volumes are seen, on a cluster; each mountPath once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"])
+    )]
+    pub volume_mounts: Vec<ExtraMount>,
 }
 
 impl Default for TrainerSpec {
     fn default() -> Self {
         Self {
             image: None,
+            image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
             nodes: 1,
             gpus_per_node: 1,
             processes_per_node: 1,
             threads_per_process: 1,
             loader_threads: 1,
+            resources: None,
+            env: Vec::new(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            affinity: None,
+            priority_class_name: None,
+            runtime_class_name: None,
+            volumes: Vec::new(),
+            volume_mounts: Vec::new(),
         }
-    }
-}
-
-/// What is kept of each run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StorageSpec {
-    /// Epochs between checkpoints, 1 to 1000.
-    #[serde(default = "super::one")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub every_epochs: u32,
-    /// Newest checkpoints that are kept, 1 to 100.
-    #[serde(default = "StorageSpec::two")]
-    #[schemars(range(min = 1, max = 100))]
-    pub keep: u32,
-}
-
-impl StorageSpec {
-    const fn two() -> u32 {
-        2
-    }
-}
-
-impl Default for StorageSpec {
-    fn default() -> Self {
-        Self { every_epochs: 1, keep: 2 }
     }
 }

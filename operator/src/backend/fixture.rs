@@ -37,6 +37,7 @@ pub(crate) fn plan(cells: usize, trials: u32) -> Plan {
         },
         train_images: None,
         data_volume: None,
+        reference_benchmark: None,
     }
 }
 

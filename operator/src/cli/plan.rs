@@ -109,6 +109,9 @@ fn people(plan: &Plan, asked: bool, seconds: Option<f64>, colour: bool) -> Strin
     for (source, cells) in sources(plan) {
         line(format!("reference: {source} ({cells} {})", if cells == 1 { "cell" } else { "cells" }));
     }
+    if let Some(other) = &plan.reference_benchmark {
+        line(format!("reference: the means of the benchmark {other} where it has the cell; only a cluster knows them"));
+    }
     let totals = plan.totals();
     let images = totals.images.map_or_else(|| "an unknown number of".to_owned(), thousands);
     line(format!(

@@ -12,7 +12,9 @@ use crate::manifest::Node;
 use crate::plan::Gate;
 
 mod cells;
+mod pod;
 mod problem;
+mod quantity;
 mod schema;
 mod training;
 mod world;
@@ -58,6 +60,8 @@ pub struct ValidSpec {
     pub gate: Gate,
     /// Whether published numbers are used.
     pub published: bool,
+    /// Benchmark of the same namespace whose means are references.
+    pub reference_benchmark: Option<String>,
     /// Checkpoint whose weights every run starts from.
     pub load_checkpoint: Option<String>,
 }
@@ -134,6 +138,7 @@ pub fn validate(benchmark: &MixupBenchmark) -> Result<ValidSpec, Vec<Problem>> {
         cells::references(&spec.reference.inline, &mut cells, &mut problems);
     }
     let gate = world::gate(&spec.gate, &mut problems);
+    pod::trainer(&spec.trainer, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -163,6 +168,7 @@ pub fn validate(benchmark: &MixupBenchmark) -> Result<ValidSpec, Vec<Problem>> {
         suspend: spec.suspend,
         gate,
         published: spec.reference.published,
+        reference_benchmark: spec.reference.benchmark.clone(),
         load_checkpoint: spec.load_checkpoint.clone(),
     })
 }

@@ -156,11 +156,13 @@ fn texts(node: &Node, path: &str, problems: &mut Vec<Problem>) {
 
 /// Compares a value with its schema.
 fn walk(node: &Node, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
-    let wanted = schema["type"].as_str().unwrap_or("object");
+    let amount = schema["x-kubernetes-int-or-string"] == true;
+    let wanted = if amount { "amount" } else { schema["type"].as_str().unwrap_or("object") };
     match (wanted, &node.value) {
+        ("amount", Yaml::Int(number)) => string(&number.to_string(), schema, path, problems),
         ("object", Yaml::Map(fields)) => mapping(node, fields, schema, path, problems),
         ("array", Yaml::List(items)) => list(items, schema, path, problems),
-        ("string", Yaml::Text(text)) => string(text, schema, path, problems),
+        ("string" | "amount", Yaml::Text(text)) => string(text, schema, path, problems),
         ("integer", Yaml::Int(number)) => integer(*number, schema, path, problems),
         ("boolean", Yaml::Bool(_)) => {}
         (_, value) => problems.push(mismatch(wanted, value, path)),
@@ -173,11 +175,12 @@ fn mismatch(wanted: &str, value: &Yaml, path: &str) -> Problem {
         "array" => "a list",
         "string" => "a text",
         "integer" => "a whole number",
+        "amount" => "an amount such as 2 or \"8Gi\"",
         _ => "true or false",
     };
     let problem = Problem::new(path, format!("`{value}` is {}, not {article}", value.kind()));
     match (wanted, value) {
-        ("string", Yaml::Int(_) | Yaml::Float(_) | Yaml::Bool(_)) => {
+        ("string" | "amount", Yaml::Int(_) | Yaml::Float(_) | Yaml::Bool(_)) => {
             problem.remedy(format!("write it in quotes: \"{value}\""))
         }
         ("integer" | "boolean", Yaml::Text(text)) if text.parse::<i64>().is_ok() || text.parse::<bool>().is_ok() => {

@@ -1,15 +1,12 @@
 //! Data, processes, batches, and the gate.
 
-use mixbench_crds::benchmark::{DataSpec, GateSpec, Overrides, TrainerSpec};
+use mixbench_crds::benchmark::{DATA_MOUNT, DataSpec, GateSpec, Overrides, TrainerSpec};
 use mixbench_crds::catalog::{Catalog, DatasetCard};
 use mixbench_crds::run::{Data, World};
 use mixbench_crds::training::Training;
 
 use super::problem::Problem;
 use crate::plan::Gate;
-
-/// Where a data volume is mounted.
-const MOUNT: &str = "/data";
 
 /// What is learnt, its card if it is known, and its URI.
 pub(super) fn data(spec: &DataSpec, problems: &mut Vec<Problem>) -> (Data, Option<&'static DatasetCard>, String) {
@@ -49,8 +46,8 @@ fn uri(spec: &DataSpec, problems: &mut Vec<Problem>) -> String {
     let uri = match (&spec.uri, &spec.volume) {
         (Some(uri), None) => uri.clone(),
         (None, Some(volume)) => match &volume.sub_path {
-            Some(path) => format!("{}:{MOUNT}/{path}", volume.format),
-            None => format!("{}:{MOUNT}", volume.format),
+            Some(path) => format!("{}:{DATA_MOUNT}/{path}", volume.format),
+            None => format!("{}:{DATA_MOUNT}", volume.format),
         },
         _ => {
             problems.push(Problem::new("spec.data", "give exactly one of uri and volume"));

@@ -85,6 +85,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
         return Ok(Outcome::Invalid);
     }
+    if let Some(other) = &spec.reference_benchmark {
+        eprintln!(
+            "{}: spec.reference.benchmark: the means of `{other}` are known on a cluster only; write its numbers into spec.reference.inline",
+            args.file
+        );
+        return Ok(Outcome::Invalid);
+    }
     if spec.suspend {
         eprintln!("{}: spec.suspend is true, so nothing would run; set it to false", args.file);
         return Ok(Outcome::Invalid);
