@@ -9,6 +9,7 @@
 pub mod client;
 pub mod events;
 pub mod http;
+pub mod lease;
 pub mod metrics;
 pub mod pulse;
 pub mod trouble;
