@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mixbench_crds::exit::Exit;
+use mixbench_crds::benchmark::EndReason;
 use mixbench_crds::result::RunResult;
 
 use crate::plan::Plan;
@@ -13,7 +13,7 @@ pub mod policy;
 #[cfg(test)]
 mod laws;
 
-use policy::{Budget, GRACE, backoff, budget};
+use policy::{Budget, GRACE, budget, wait};
 
 /// What a backend sees, once a turn.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,8 +61,8 @@ pub enum AttemptState {
     },
     /// It is gone.
     Ended {
-        /// Its exit; none where it was killed or vanished, or ended with a code that is not ours.
-        exit: Option<Exit>,
+        /// Why it ended.
+        reason: EndReason,
         /// When that was seen first.
         at: Timestamp,
         /// A result that is not recorded yet.
@@ -168,8 +168,8 @@ pub enum RunState {
     Succeeded,
     /// Its budget is spent.
     Failed {
-        /// Exit of its last attempt.
-        exit: Option<Exit>,
+        /// Why its last attempt ended.
+        reason: EndReason,
         /// What the last attempt said.
         message: String,
     },
@@ -187,6 +187,7 @@ pub fn decide(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         plan.runs.iter().map(|r| (r.run.id.as_str(), observed.runs.get(&r.run.id).unwrap_or(&nothing))).collect();
 
     for (id, seen) in &observed.runs {
+        turn.record(id, seen);
         if planned.contains_key(id.as_str()) {
             turn.tidy(id, seen, observed.suspended);
         } else {
@@ -224,8 +225,8 @@ struct Turn {
 }
 
 impl Turn {
-    /// Records what can be recorded and stops what should not live.
-    fn tidy(&mut self, id: &str, seen: &ObservedRun, suspended: bool) {
+    /// Records what can be recorded, planned or not: a finished training is never thrown away.
+    fn record(&mut self, id: &str, seen: &ObservedRun) {
         if seen.result.is_none()
             && let Some((attempt, result)) = seen.unrecorded()
         {
@@ -235,6 +236,10 @@ impl Turn {
                 result: Box::new(result.clone()),
             });
         }
+    }
+
+    /// Stops what should not live.
+    fn tidy(&mut self, id: &str, seen: &ObservedRun, suspended: bool) {
         let newest = seen.live().map(|a| a.number).max();
         for attempt in seen.live() {
             if seen.done() {
@@ -277,6 +282,32 @@ impl Turn {
     }
 }
 
+/// What will be seen once a decision is carried out: whoever writes down first what it is about to do, writes this.
+pub fn foresee(observed: &Observed, actions: &[Action], now: Timestamp) -> Observed {
+    let mut ahead = observed.clone();
+    for action in actions {
+        match action {
+            Action::Record { run, result, .. } => {
+                ahead.runs.entry(run.clone()).or_default().result = Some((**result).clone());
+            }
+            Action::Start { run, attempt } => {
+                let state = AttemptState::Running { since: now };
+                let attempt = Attempt { number: *attempt, state, forgiven: false };
+                ahead.runs.entry(run.clone()).or_default().attempts.push(attempt);
+            }
+            Action::Stop { run, attempt, .. } => {
+                let seen = ahead.runs.get_mut(run).map(|r| r.attempts.as_mut_slice()).unwrap_or_default();
+                for stopped in seen.iter_mut().filter(|a| a.number == *attempt && a.state.live()) {
+                    stopped.state = AttemptState::Stopping { since: now };
+                }
+            }
+            // What is killed is seen when it is gone.
+            Action::Kill { .. } => {}
+        }
+    }
+    ahead
+}
+
 impl ObservedRun {
     /// Attempts that occupy a slot, in order of number.
     pub fn live(&self) -> impl Iterator<Item = &Attempt> {
@@ -304,6 +335,23 @@ impl ObservedRun {
         self.attempts.iter().map(|a| a.number).max().unwrap_or(0)
     }
 
+    /// When its last attempt ended, if that has; a live one is not over.
+    pub fn last_end(&self) -> Option<Timestamp> {
+        match &self.attempts.iter().max_by_key(|a| a.number)?.state {
+            AttemptState::Ended { at, .. } => Some(*at),
+            AttemptState::Running { .. } | AttemptState::Stopping { .. } => None,
+        }
+    }
+
+    /// What the last attempt that ended said.
+    pub fn last_words(&self) -> Option<&str> {
+        let ended = self.attempts.iter().filter(|a| !a.state.live());
+        match &ended.max_by_key(|a| a.number)?.state {
+            AttemptState::Ended { message, .. } => Some(message),
+            AttemptState::Running { .. } | AttemptState::Stopping { .. } => None,
+        }
+    }
+
     /// Where the run stands at `now`.
     pub fn state(&self, now: Timestamp) -> RunState {
         if let Some(newest) = self.live().max_by_key(|a| a.number) {
@@ -317,16 +365,20 @@ impl ObservedRun {
         }
         let charged: Vec<&Attempt> = self.attempts.iter().filter(|a| !a.forgiven).collect();
         let Some(last) = charged.iter().max_by_key(|a| a.number) else { return RunState::Queued };
-        let AttemptState::Ended { exit, at, message, .. } = &last.state else { return RunState::Queued };
+        let AttemptState::Ended { reason, at, message, .. } = &last.state else { return RunState::Queued };
         let spent = |wanted: Budget| {
             let count = charged.iter().filter(|a| a.budget() == Some(wanted)).count();
             wanted.retries().is_some_and(|retries| count > retries as usize)
         };
         if spent(Budget::Infrastructure) || spent(Budget::Application) {
-            return RunState::Failed { exit: *exit, message: message.clone() };
+            return RunState::Failed { reason: *reason, message: message.clone() };
         }
+        let paid = charged.iter().filter(|a| a.budget() != Some(Budget::Free)).count();
+        // Numbers without a trace are free ends that nobody had to remember.
+        let counted = self.attempts.iter().filter(|a| a.forgiven || a.budget() != Some(Budget::Free));
+        let free = last.number.saturating_sub(counted.map(|a| a.number).max().unwrap_or(0));
         // An end that lies in the future was written under another clock: how long ago it was cannot be known, so nothing is waited for.
-        match at.checked_add(backoff(charged.len() as u32)) {
+        match at.checked_add(wait(paid as u32, free)) {
             Ok(until) if *at <= now && now < until => RunState::BackingOff { until, message: message.clone() },
             _ => RunState::Queued,
         }
@@ -337,7 +389,7 @@ impl Attempt {
     /// The budget that its end is charged to; none while it lives.
     pub fn budget(&self) -> Option<Budget> {
         match &self.state {
-            AttemptState::Ended { exit, .. } => Some(budget(*exit)),
+            AttemptState::Ended { reason, .. } => Some(budget(*reason)),
             _ => None,
         }
     }

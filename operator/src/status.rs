@@ -1,82 +1,70 @@
 //! From a plan and what is seen of it to the status of the resource: counts, rows, and conditions with a closed list of reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use mixbench_crds::benchmark::{BenchmarkStatus, CellStatus, RunPhase, RunStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use mixbench_crds::benchmark::{
+    BenchmarkStatus, CellStatus, Environment, MAX_RUNS, MixupBenchmark, RunPhase, RunProgress, RunStatus,
+};
 use mixbench_crds::metric::percent;
 use mixbench_crds::result::RunResult;
 
-use crate::aggregate::{self, Cell, Outcome, Verdict};
-use crate::decide::{Observed, ObservedRun, RunState, decide};
+use crate::aggregate::{self, Cell, Verdict};
+use crate::decide::{AttemptState, Observed, ObservedRun, RunState, decide, foresee};
+use crate::kube::names;
 use crate::plan::Plan;
 
-/// Longest message of a run in characters.
+mod conditions;
+mod reason;
+pub mod record;
+pub mod text;
+
+pub use crate::kube::trouble::{Trouble, TroubleKind};
+pub use reason::Reason;
+
+/// Longest message of a run in bytes of JSON.
 const MESSAGE: usize = 200;
+/// Most that the operator's clock and the API server's may differ before a start is told by the latter.
+const SKEW_SECONDS: i64 = 60;
 
-/// Why a condition is as it is; CamelCase in the resource. The list is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
-pub enum Reason {
-    /// Accepted: the manifest is right.
-    Valid,
-    /// Accepted is false: the manifest is wrong; the message says where.
-    Invalid,
-    /// Progressing: runs are live.
-    RunsActive,
-    /// Progressing: runs wait for a slot.
-    Queued,
-    /// Progressing: runs wait for their next attempt.
-    BackingOff,
-    /// Progressing is false: everything is done.
-    Done,
-    /// Suspended: `spec.suspend` is true and nothing is live.
-    Suspended,
-    /// Suspended is not yet true: runs still stop.
-    Stopping,
-    /// Suspended is false.
-    NotSuspended,
-    /// Degraded: a run failed for good or waits after a failure.
-    RunsFailing,
-    /// Degraded is false.
-    Healthy,
-    /// Complete, Finished: every run is recorded.
-    AllRecorded,
-    /// Failed, Finished: everything has ended and a run is missing.
-    RunsFailed,
-    /// Complete, Failed, Finished, GatePassed: it is not over yet.
-    NotFinished,
-    /// GatePassed: every cell with a reference passed.
-    Pass,
-    /// GatePassed is false: a cell regressed.
-    Regressed,
-    /// GatePassed is unknown: a cell needs more trials.
-    Inconclusive,
-    /// GatePassed: no cell has a reference.
-    NoReference,
-}
-
-/// Generation of the spec, the status before (whose transition times stay where nothing changed), and the time.
+/// What a status is made from beside the plan and what is seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// `metadata.generation`.
-    pub generation: Option<i64>,
-    /// What stands there now.
-    pub before: Option<&'a BenchmarkStatus>,
+    /// The resource: its name and generation, and the status before, whose times stay where nothing changed.
+    pub benchmark: &'a MixupBenchmark,
     /// Now.
     pub now: Timestamp,
+    /// What is in the way.
+    pub troubles: &'a [Trouble],
+    /// How far live runs are, by run id; a run that is not here keeps what its row says.
+    pub progress: &'a BTreeMap<String, RunProgress>,
 }
 
-/// The status of a benchmark that can be planned. Pure.
+impl<'a> Context<'a> {
+    fn before(&self) -> Option<&'a BenchmarkStatus> {
+        self.benchmark.status.as_ref()
+    }
+
+    /// Now, to the second: what Kubernetes keeps of a time.
+    fn time(&self) -> Time {
+        Time(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now))
+    }
+}
+
+/// The status of a benchmark that can be planned, as it is once the turn's decision is carried out: whoever writes it first and acts then
+/// announces every attempt before it starts, and records every result before its Job may go. Pure.
 pub fn status(plan: &Plan, observed: &Observed, context: Context<'_>) -> BenchmarkStatus {
     let decision = decide(plan, observed, context.now);
+    let ahead = foresee(observed, &decision.actions, context.now);
+    let (observed, decision) = (&ahead, decide(plan, &ahead, context.now));
     let stations = &decision.states;
     let count = |wanted: fn(&RunState) -> bool| stations.iter().filter(|s| wanted(s)).count() as u32;
     let results: BTreeMap<String, RunResult> =
         observed.runs.iter().filter_map(|(id, run)| Some((id.clone(), run.result.clone()?))).collect();
     let cells = aggregate::aggregate(plan, &results);
     let mut status = BenchmarkStatus {
-        observed_generation: context.generation,
+        observed_generation: context.benchmark.metadata.generation,
         total: stations.len() as u32,
         queued: count(|s| matches!(s, RunState::Queued | RunState::BackingOff { .. })),
         running: count(|s| matches!(s, RunState::Running { .. } | RunState::Stopping { .. })),
@@ -84,36 +72,54 @@ pub fn status(plan: &Plan, observed: &Observed, context: Context<'_>) -> Benchma
         failed: count(|s| matches!(s, RunState::Failed { .. })),
         best: best(&cells),
         cells: cells.iter().map(cell_row).collect(),
-        start_time: context.before.and_then(|b| b.start_time.clone()),
-        completion_time: context.before.and_then(|b| b.completion_time.clone()),
         ..BenchmarkStatus::default()
     };
     status.summary = summary(&status);
-    let nothing = ObservedRun::default();
-    status.runs = plan
-        .runs
-        .iter()
-        .zip(stations)
-        .map(|(planned, state)| run_row(&planned.run.id, state, observed.runs.get(&planned.run.id).unwrap_or(&nothing)))
-        .collect();
-    let begun = status.runs.iter().any(|r| r.attempt > 0);
-    if begun && status.start_time.is_none() {
-        status.start_time = Some(Time(context.now));
-    }
-    status.completion_time = decision.finished.then(|| status.completion_time.take().unwrap_or(Time(context.now)));
-    status.conditions = conditions(&status, plan, observed, decision.finished, &cells, context);
+    rows(&mut status, plan, stations, observed, context);
+    let starts = status.runs.iter().filter_map(|r| r.start_time.as_ref());
+    status.start_time = starts.min_by_key(|t| t.0).cloned();
+    let before = context.before().and_then(|b| b.completion_time.clone());
+    let ends = status.runs.iter().filter_map(|r| r.completion_time.as_ref());
+    let last = ends.max_by_key(|t| t.0).cloned();
+    status.completion_time = if decision.finished { before.or(last).or_else(|| Some(context.time())) } else { None };
+    status.conditions = conditions::conditions(&status, plan, observed, decision.finished, &cells, context);
     status
 }
 
-/// The status of a benchmark whose manifest is wrong: nothing is planned, and what was recorded before stays.
-pub fn refused(message: &str, context: Context<'_>) -> BenchmarkStatus {
-    let mut status = context.before.cloned().unwrap_or_default();
-    status.observed_generation = context.generation;
-    let said = Said { kind: "Accepted", status: "False", reason: Reason::Invalid, message: message.to_owned() };
-    let accepted = said.condition(context);
+/// The status of a benchmark with which nothing can be done: its manifest is wrong ([`Reason::Invalid`]) or its status cannot be read
+/// ([`Reason::StatusUnreadable`]). What was recorded before stays.
+pub fn refused(reason: Reason, message: &str, context: Context<'_>) -> BenchmarkStatus {
+    let mut status = context.before().cloned().unwrap_or_default();
+    status.observed_generation = context.benchmark.metadata.generation;
+    let accepted = conditions::refused(reason, message, context);
     status.conditions.retain(|c| c.type_ != accepted.type_);
     status.conditions.insert(0, accepted);
     status
+}
+
+/// A row for every planned run, and one for every result that the plan has no run for, as far as there may be rows.
+fn rows(status: &mut BenchmarkStatus, plan: &Plan, stations: &[RunState], observed: &Observed, context: Context<'_>) {
+    let nothing = ObservedRun::default();
+    let before: BTreeMap<&str, &RunStatus> =
+        context.before().into_iter().flat_map(|b| &b.runs).map(|r| (r.id.as_str(), r)).collect();
+    for (planned, state) in plan.runs.iter().zip(stations) {
+        let id = planned.run.id.as_str();
+        let seen = observed.runs.get(id).unwrap_or(&nothing);
+        let row = run_row(id, state, seen, before.get(id).copied(), context, &mut status.environments);
+        status.runs.push(row);
+    }
+    let planned: BTreeSet<&str> = plan.runs.iter().map(|r| r.run.id.as_str()).collect();
+    let mut others: Vec<(&String, &ObservedRun)> =
+        observed.runs.iter().filter(|(id, run)| run.result.is_some() && !planned.contains(id.as_str())).collect();
+    // Where there is no room for all, the newest stay.
+    others.sort_by_key(|(_, run)| std::cmp::Reverse(run.last_end()));
+    others.truncate((MAX_RUNS as usize).saturating_sub(status.runs.len()));
+    others.sort_by_key(|(id, _)| *id);
+    for (id, seen) in others {
+        let earlier = before.get(id.as_str()).copied();
+        let row = run_row(id, &RunState::Succeeded, seen, earlier, context, &mut status.environments);
+        status.runs.push(RunStatus { unplanned: true, ..row });
+    }
 }
 
 fn summary(status: &BenchmarkStatus) -> String {
@@ -149,120 +155,64 @@ fn cell_row(cell: &Cell) -> CellStatus {
     }
 }
 
-fn run_row(id: &str, state: &RunState, seen: &ObservedRun) -> RunStatus {
-    let (phase, message) = match state {
-        RunState::Queued => (RunPhase::Queued, None),
-        RunState::BackingOff { message, .. } => (RunPhase::BackingOff, Some(message)),
-        RunState::Running { .. } => (RunPhase::Running, None),
-        RunState::Stopping { .. } => (RunPhase::Stopping, None),
-        RunState::Succeeded => (RunPhase::Succeeded, None),
-        RunState::Failed { message, .. } => (RunPhase::Failed, Some(message)),
+fn run_row(
+    id: &str,
+    state: &RunState,
+    seen: &ObservedRun,
+    before: Option<&RunStatus>,
+    context: Context<'_>,
+    environments: &mut Vec<Environment>,
+) -> RunStatus {
+    let phase = match state {
+        RunState::Queued => RunPhase::Queued,
+        RunState::BackingOff { .. } => RunPhase::BackingOff,
+        RunState::Running { .. } => RunPhase::Running,
+        RunState::Stopping { .. } => RunPhase::Stopping,
+        RunState::Succeeded => RunPhase::Succeeded,
+        RunState::Failed { .. } => RunPhase::Failed,
     };
+    let live = matches!(phase, RunPhase::Running | RunPhase::Stopping);
+    let over = matches!(phase, RunPhase::Succeeded | RunPhase::Failed);
+    let attempt = seen.last_number();
+    let metadata = &context.benchmark.metadata;
+    let job = metadata.uid.as_deref().filter(|_| attempt > 0 && phase != RunPhase::Succeeded);
+    let same_attempt = before.filter(|b| b.attempt == attempt);
+    let told = context.progress.get(id).or_else(|| same_attempt?.progress.as_ref());
+    let message = seen.last_words().filter(|_| phase != RunPhase::Succeeded).map(|m| text::plain(m, MESSAGE));
     let result = seen.result.as_ref();
     RunStatus {
         id: id.to_owned(),
         state: phase,
-        attempt: seen.last_number(),
+        attempt,
+        job: job.map(|uid| names::job_name(metadata.name.as_deref().unwrap_or_default(), uid, id, attempt)),
+        start_time: start_time(seen, before, context),
+        completion_time: seen.last_end().filter(|_| over).map(Time),
         top1: result.map(|r| percent(r.top1())),
         top5: result.map(|r| percent(r.top5())),
         #[allow(clippy::cast_sign_loss, reason = "a checked result has no negative seconds")]
         train_seconds: result.map(|r| r.train_seconds.round() as u32),
-        message: message.filter(|m| !m.is_empty()).map(|m| m.chars().take(MESSAGE).collect()),
+        progress: told.filter(|_| live).cloned(),
+        message: message.filter(|m| !m.is_empty()),
+        ends: record::ends(seen),
+        result: result.map(|r| record::result_row(r, environments)),
+        unplanned: false,
     }
 }
 
-/// What one condition says.
-struct Said {
-    kind: &'static str,
-    status: &'static str,
-    reason: Reason,
-    message: String,
-}
-
-impl Said {
-    fn condition(self, context: Context<'_>) -> Condition {
-        let before = context.before.and_then(|b| b.conditions.iter().find(|c| c.type_ == self.kind));
-        let same = before.filter(|c| c.status == self.status);
-        Condition {
-            type_: self.kind.into(),
-            status: self.status.into(),
-            reason: <&str>::from(self.reason).into(),
-            message: self.message,
-            observed_generation: context.generation,
-            last_transition_time: same.map_or(Time(context.now), |c| c.last_transition_time.clone()),
-        }
-    }
-}
-
-fn conditions(
-    status: &BenchmarkStatus,
-    plan: &Plan,
-    observed: &Observed,
-    finished: bool,
-    cells: &[Cell],
-    context: Context<'_>,
-) -> Vec<Condition> {
-    let truth = |yes: bool| if yes { "True" } else { "False" };
-    let say = |kind, status, reason, message: String| Said { kind, status, reason, message };
-    let backing_off = status.runs.iter().filter(|r| r.state == RunPhase::BackingOff).count() as u32;
-    let ended_well = finished && status.failed == 0;
-
-    let progressing = match () {
-        () if finished => (false, Reason::Done),
-        () if observed.suspended && status.running > 0 => (true, Reason::Stopping),
-        () if observed.suspended => (false, Reason::Suspended),
-        () if status.running > 0 => (true, Reason::RunsActive),
-        () if backing_off > 0 && backing_off == status.queued => (true, Reason::BackingOff),
-        () => (true, Reason::Queued),
+/// When the first attempt started: once its Job is seen by the API server's clock, unless that says nearly the same as what stands there.
+fn start_time(seen: &ObservedRun, before: Option<&RunStatus>, context: Context<'_>) -> Option<Time> {
+    let stands = before.and_then(|b| b.start_time.clone());
+    let first = seen.attempts.iter().find(|a| a.number == 1);
+    let told = match first.map(|a| &a.state) {
+        Some(AttemptState::Running { since }) => Timestamp::from_second(since.as_second()).ok().map(Time),
+        _ => None,
     };
-    let suspended = match () {
-        () if !observed.suspended => (false, Reason::NotSuspended),
-        () if status.running > 0 => (false, Reason::Stopping),
-        () => (true, Reason::Suspended),
-    };
-    let degraded = match status.failed + backing_off {
-        0 => (false, Reason::Healthy),
-        _ => (true, Reason::RunsFailing),
-    };
-    let over = |yes: bool, reason: Reason| if finished { (yes, reason) } else { (false, Reason::NotFinished) };
-    let complete = over(ended_well, if ended_well { Reason::AllRecorded } else { Reason::RunsFailed });
-    let failed = over(!ended_well, complete.1);
-    let (gate, gate_reason) = gate(plan, cells, finished);
-    let failing: Vec<&str> = status.runs.iter().filter(|r| r.message.is_some()).map(|r| r.id.as_str()).collect();
-
-    let said = [
-        say("Accepted", "True", Reason::Valid, format!("{} runs are planned", status.total)),
-        say("Progressing", truth(progressing.0), progressing.1, status.summary.clone()),
-        say("Suspended", truth(suspended.0), suspended.1, String::new()),
-        say("Degraded", truth(degraded.0), degraded.1, failing.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
-        say("Complete", truth(complete.0), complete.1, String::new()),
-        say("Failed", truth(failed.0), failed.1, String::new()),
-        say("Finished", truth(finished), complete.1, status.summary.clone()),
-        say("GatePassed", gate, gate_reason, verdicts(cells)),
-    ];
-    said.into_iter().map(|s| s.condition(context)).collect()
-}
-
-/// Whether the gate is passed, and why. A benchmark with a missing run has not passed.
-fn gate(plan: &Plan, cells: &[Cell], finished: bool) -> (&'static str, Reason) {
-    if !finished {
-        return ("Unknown", Reason::NotFinished);
+    match (stands, told) {
+        (Some(stands), Some(told)) if (stands.0.as_second() - told.0.as_second()).abs() > SKEW_SECONDS => Some(told),
+        (Some(stands), _) => Some(stands),
+        (None, Some(told)) => Some(told),
+        (None, None) => (seen.last_number() > 0).then(|| context.time()),
     }
-    match aggregate::outcome(&plan.gate, cells) {
-        Outcome::Pass if cells.iter().all(|c| c.verdict == Verdict::NoReference) => ("True", Reason::NoReference),
-        Outcome::Pass => ("True", Reason::Pass),
-        Outcome::Regressed => ("False", Reason::Regressed),
-        Outcome::Inconclusive => ("Unknown", Reason::Inconclusive),
-        Outcome::Failed | Outcome::Invalid => ("False", Reason::RunsFailed),
-    }
-}
-
-/// How many cells have which verdict.
-fn verdicts(cells: &[Cell]) -> String {
-    let all = [Verdict::Pass, Verdict::Regressed, Verdict::Inconclusive, Verdict::NoReference];
-    let count = |v: Verdict| cells.iter().filter(|c| c.verdict == v).count();
-    let parts: Vec<String> = all.into_iter().filter(|v| count(*v) > 0).map(|v| format!("{} {v}", count(v))).collect();
-    parts.join(", ")
 }
 
 #[cfg(test)]

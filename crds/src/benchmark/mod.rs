@@ -15,6 +15,7 @@ mod matrix;
 mod pod;
 mod recipe;
 mod retention;
+mod row;
 mod rules;
 mod schema;
 mod status;
@@ -37,8 +38,9 @@ pub use matrix::{BackboneRef, Exclusion, Matrix, MethodRef};
 pub use pod::{EnvVar, PullPolicy, Resources, SecretRef, TaintEffect, Toleration, TolerationOperator};
 pub use recipe::{Overrides, RecipeRef};
 pub use retention::{DEFAULT_RUN_JOBS_TTL_SECONDS, RetentionSpec};
+pub use row::{AttemptEnd, EndReason, Environment, ResultRow, RunPhase, RunProgress, RunStatus};
 pub use schema::{API_VERSION, GROUP, KIND, MAX_RUNS, schema};
-pub use status::{BenchmarkStatus, CellStatus, RunPhase, RunStatus};
+pub use status::{BenchmarkStatus, CellStatus};
 pub use storage::{StorageSpec, StorageVolume};
 pub use trainer::TrainerSpec;
 pub use volume::{

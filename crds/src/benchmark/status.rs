@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::row::{Environment, RunStatus};
+
 /// What is known of a benchmark. Percentages are decimal strings with two digits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -40,10 +42,14 @@ pub struct BenchmarkStatus {
     /// When the last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Every run, in the order of the plan.
+    /// Every run, in the order of the plan, then those with a result that the plan has no longer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "atomic"))]
     pub runs: Vec<RunStatus>,
+    /// Data, devices and libraries that results came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "atomic"))]
+    pub environments: Vec<Environment>,
     /// Every cell, in the order of the manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "atomic"))]
@@ -55,52 +61,6 @@ pub struct BenchmarkStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
-}
-
-/// One run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RunStatus {
-    /// Id of the run.
-    #[schemars(length(max = 128))]
-    pub id: String,
-    /// Where it stands.
-    pub state: RunPhase,
-    /// Last attempt, from 1; 0 before the first.
-    #[serde(default)]
-    pub attempt: u32,
-    /// Top-1 in percent, once it is recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 8))]
-    pub top1: Option<String>,
-    /// Top-5 in percent, once it is recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 8))]
-    pub top5: Option<String>,
-    /// Seconds of training over all attempts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_seconds: Option<u32>,
-    /// What its last attempt said, where that was no success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub message: Option<String>,
-}
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RunPhase {
-    /// Waits for a slot.
-    Queued,
-    /// Waits for its next attempt.
-    BackingOff,
-    /// Live.
-    Running,
-    /// Live, and was told to stop.
-    Stopping,
-    /// Recorded.
-    Succeeded,
-    /// Its budget is spent.
-    Failed,
 }
 
 /// All trials of one backbone with one method. Percentages and their differences are decimal strings.

@@ -65,7 +65,7 @@ impl Fake {
         let top1 = self.scripted(run, number).top1;
         let result = (exit == Some(Exit::Ok)).then(|| Box::new(result(run, number, top1)));
         if let Some(attempt) = self.attempt(run, number) {
-            attempt.state = AttemptState::Ended { exit, at, result, message: "as scripted".to_owned() };
+            attempt.state = AttemptState::Ended { reason: exit.into(), at, result, message: "as scripted".to_owned() };
         }
     }
 }

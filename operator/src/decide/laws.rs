@@ -1,6 +1,7 @@
 //! Laws of [`decide`] over random interleavings of ends, crashes, suspensions, changes of parallelism and jumps of the clock.
 
 use jiff::SignedDuration;
+use mixbench_crds::exit::Exit;
 use mixbench_crds::metric::{Metric, Score};
 use proptest::prelude::*;
 
@@ -172,7 +173,8 @@ impl World {
             End::WithResult => (Some(Exit::Ok), Some(Box::new(result(run, number)))),
             End::Exit(exit) => (*exit, None),
         };
-        self.attempt(run, number).state = AttemptState::Ended { exit, at, result, message: "over".into() };
+        self.attempt(run, number).state =
+            AttemptState::Ended { reason: exit.into(), at, result, message: "over".into() };
     }
 
     fn happen(&mut self, happening: &Happening) {
@@ -249,7 +251,7 @@ proptest! {
 }
 
 fn ended(number: u32, exit: Option<Exit>, at: Timestamp) -> Attempt {
-    let state = AttemptState::Ended { exit, at, result: None, message: "over".into() };
+    let state = AttemptState::Ended { reason: exit.into(), at, result: None, message: "over".into() };
     Attempt { number, state, forgiven: false }
 }
 
@@ -261,7 +263,7 @@ fn three_further_attempts_are_paid_for_machines_and_none_for_the_run_itself() {
         |exit, n| ObservedRun { result: None, attempts: (1..=n).map(|i| ended(i, exit, now)).collect() }.state(later);
     assert_eq!(state(Some(Exit::Collective), 3), RunState::Queued);
     assert!(matches!(state(Some(Exit::Collective), 4), RunState::Failed { .. }));
-    assert!(matches!(state(None, 4), RunState::Failed { exit: None, .. }));
+    assert!(matches!(state(None, 4), RunState::Failed { reason: EndReason::Killed, .. }));
     assert!(matches!(state(Some(Exit::Diverged), 1), RunState::Failed { .. }));
     assert_eq!(state(Some(Exit::Stopped), 50), RunState::Queued);
 }

@@ -11,5 +11,6 @@ pub mod events;
 pub mod http;
 pub mod lease;
 pub mod metrics;
+pub mod names;
 pub mod pulse;
 pub mod trouble;

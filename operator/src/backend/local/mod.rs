@@ -181,7 +181,7 @@ impl Local {
             }
             Err((exit, message)) => {
                 self.pool.give_back(gpus);
-                seat.set(attempt, AttemptState::Ended { exit, at: now, result: None, message });
+                seat.set(attempt, AttemptState::Ended { reason: exit.into(), at: now, result: None, message });
             }
         }
     }

@@ -153,8 +153,8 @@ impl Seat {
         self.result = self.result.take().or(read_result(&self.dir, &self.id)?.and_then(Result::ok));
         let Some(Live { attempt, gpus, .. }) = self.live.take() else { return Ok(None) };
         let state = self.ended(attempt, now, status);
-        let AttemptState::Ended { exit, ref message, .. } = state else { return Ok(None) };
-        let ended = Ended { attempt, at: now, exit, message: message.clone() };
+        let AttemptState::Ended { reason, ref message, .. } = state else { return Ok(None) };
+        let ended = Ended { attempt, at: now, exit: reason.exit(), message: message.clone() };
         self.set(attempt, state);
         self.ledger.end(&ended);
         Ok(Some((ended, gpus)))
@@ -191,7 +191,7 @@ impl Seat {
             (None, None) => (None, "its process ended without a word".to_owned()),
         };
         let result = self.said.as_ref().filter(|(n, _)| *n == number && self.result.is_none());
-        AttemptState::Ended { exit, at, result: result.map(|(_, r)| Box::new(r.clone())), message }
+        AttemptState::Ended { reason: exit.into(), at, result: result.map(|(_, r)| Box::new(r.clone())), message }
     }
 
     fn hear_lines(&mut self, lines: &[String]) {
