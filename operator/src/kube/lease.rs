@@ -95,19 +95,20 @@ impl Runner {
     /// One attempt to hold the Lease for longer, or to get it; how long to pause after it.
     async fn attempt(&mut self) -> Duration {
         let begun = Instant::now();
+        let mut conflict = false;
         match timeout(self.race.limit(begun), self.write(begun)).await {
             Ok(Ok(())) => self.complaint = None,
             // Somebody else has written, and what they wrote decides: it is read at once.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 self.race.forget();
-                return CONFLICT;
+                conflict = true;
             }
             Ok(Err(error)) => self.failed(&error.to_string()),
             Err(_) => self.failed("no answer in time"),
         }
         let now = Instant::now();
         self.tell(self.race.leads(now));
-        self.race.pause(now, fastrand::f64())
+        if conflict { CONFLICT } else { self.race.pause(now, fastrand::f64()) }
     }
 
     async fn write(&mut self, begun: Instant) -> Result<(), kube::Error> {
