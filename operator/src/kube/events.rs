@@ -20,7 +20,7 @@ pub const REPORTER: &str = "mixbench-operator";
 /// Why an event is told; CamelCase in the event. The list is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
 pub enum Reason {
-    /// The first attempt of a run starts.
+    /// The Job of a run's first attempt is created.
     RunStarted,
     /// A run's result is recorded.
     RunSucceeded,
@@ -64,27 +64,27 @@ pub fn told(before: Option<&BenchmarkStatus>, after: &BenchmarkStatus) -> Vec<To
     events
 }
 
-fn of_run(before: Option<&RunStatus>, after: &RunStatus) -> Vec<Told> {
-    let attempt = before.map_or(0, |r| r.attempt);
-    let state = before.map(|r| r.state);
-    let tell = |reason, warning, note: String| Told { reason, warning, note, run: Some(after.id.clone()) };
-    let mut events = Vec::new();
-    if attempt == 0 && after.attempt > 0 {
-        events.push(tell(Reason::RunStarted, false, format!("{} starts", after.id)));
+/// What the start of a run's first attempt tells. Pure.
+pub fn started(run: &str) -> Told {
+    Told { reason: Reason::RunStarted, warning: false, note: format!("{run} starts"), run: Some(run.to_owned()) }
+}
+
+fn of_run(before: Option<&RunStatus>, after: &RunStatus) -> Option<Told> {
+    if before.is_some_and(|row| row.state == after.state) {
+        return None;
     }
+    let tell = |reason, warning, note: String| Some(Told { reason, warning, note, run: Some(after.id.clone()) });
     match after.state {
-        RunPhase::Succeeded if state != Some(RunPhase::Succeeded) => {
+        RunPhase::Succeeded => {
             let top1 = after.top1.as_deref().map_or(String::new(), |top1| format!(": top-1 {top1} %"));
-            events.push(tell(Reason::RunSucceeded, false, format!("{} succeeded{top1}", after.id)));
+            tell(Reason::RunSucceeded, false, format!("{} succeeded{top1}", after.id))
         }
-        RunPhase::Failed if state != Some(RunPhase::Failed) => {
+        RunPhase::Failed => {
             let why = after.message.as_deref().map_or(String::new(), |message| format!(": {message}"));
-            let note = format!("{} failed for good after attempt {}{why}", after.id, after.attempt);
-            events.push(tell(Reason::RunFailed, true, note));
+            tell(Reason::RunFailed, true, format!("{} failed for good after attempt {}{why}", after.id, after.attempt))
         }
-        _ => {}
+        _ => None,
     }
-    events
 }
 
 fn of_benchmark(before: &BenchmarkStatus, after: &BenchmarkStatus) -> Vec<Told> {
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_fails_and_is_tried_again_and_succeeds_tells_two_events() {
+    fn a_run_that_fails_and_is_tried_again_and_succeeds_tells_its_end_alone() {
         let states =
             [("Queued", 0), ("Running", 1), ("BackingOff", 1), ("Running", 2), ("Succeeded", 2), ("Succeeded", 2)];
         let history: Vec<_> =
             states.iter().map(|(state, attempt)| status(vec![row("a", state, *attempt)], &[])).collect();
         let all: Vec<_> = history.windows(2).flat_map(|w| reasons(Some(&w[0]), &w[1])).collect();
-        assert_eq!(all, [Reason::RunStarted, Reason::RunSucceeded]);
+        assert_eq!(all, [Reason::RunSucceeded]);
     }
 
     #[test]

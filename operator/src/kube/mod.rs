@@ -6,13 +6,16 @@
 //! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `act`, `events` and `desk`
 //! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
 
+pub mod act;
 pub mod client;
 pub mod events;
 pub mod http;
 pub mod lease;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod names;
 pub mod progress;
 pub mod pulse;
+pub mod reference;
 pub mod trouble;

@@ -1,0 +1,191 @@
+//! The calls that change a cluster. Each may be asked for again: what is already so is no error.
+
+use std::borrow::Cow;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use mixbench_crds::benchmark::MixupBenchmark;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::trouble::{Trouble, TroubleKind};
+
+/// Longest message that is kept of the API server's, in characters.
+const MESSAGE: usize = 300;
+
+/// Why a child could not be created, deleted or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The API server refused, or did not answer.
+    #[error("cannot {verb} {kind} {name}: {source}")]
+    Api {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Name of the object.
+        name: String,
+        /// Why not.
+        #[source]
+        source: kube::Error,
+    },
+    /// An object of this name belongs to somebody else.
+    #[error("{kind} {name} is there already and belongs to somebody else; delete or rename it")]
+    Collision {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Name of the object.
+        name: String,
+    },
+    /// A Job of this name is being deleted; its successor has to wait for that.
+    #[error("Job {name} is still being deleted")]
+    Leaving {
+        /// Name of the Job.
+        name: String,
+    },
+}
+
+impl ActError {
+    /// What it is in the status.
+    pub fn kind(&self) -> TroubleKind {
+        match self {
+            Self::Api { verb: "delete" | "patch", .. } => TroubleKind::CleanupFailing,
+            Self::Api { source, .. } => refusal(source),
+            Self::Collision { .. } => TroubleKind::NameCollision,
+            Self::Leaving { .. } => TroubleKind::ApiErrors,
+        }
+    }
+
+    /// What it shows as in the status.
+    pub fn trouble(&self, run: Option<String>) -> Trouble {
+        Trouble { kind: self.kind(), run, message: self.to_string().chars().take(MESSAGE).collect() }
+    }
+}
+
+/// Why a create was refused. A quota and an admission plugin answer with the same code as missing rights do: only the words differ.
+fn refusal(error: &kube::Error) -> TroubleKind {
+    let kube::Error::Api(status) = error else { return TroubleKind::ApiErrors };
+    let says = |what: &str| status.message.contains(what);
+    match status.code {
+        403 if says("exceeded quota") => TroubleKind::QuotaExceeded,
+        403 if says("User \"") && says("cannot create resource") => TroubleKind::ApiErrors,
+        403 if status.details.as_ref().is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating")) => {
+            TroubleKind::ApiErrors
+        }
+        403 | 422 => TroubleKind::AdmissionDenied,
+        _ if says("admission webhook") && says("denied the request") => TroubleKind::AdmissionDenied,
+        _ => TroubleKind::ApiErrors,
+    }
+}
+
+/// Creates the Job of an attempt, after its Service where it has one, or takes over what an earlier turn created before it was cut off.
+/// True if the Job is new.
+///
+/// # Errors
+/// [`ActError`]; nothing is changed that was there.
+pub async fn start(client: &Client, service: Option<&Service>, job: &Job) -> Result<bool, ActError> {
+    if let Some(service) = service {
+        create(client, service).await?;
+    }
+    create(client, job).await
+}
+
+/// Creates an object (true), or finds it created for the same owner.
+async fn create<K>(client: &Client, object: &K) -> Result<bool, ActError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let (api, name, kind) = (api::<K>(client, object), object.name_any(), kind::<K>());
+    let failed = |verb| move |source| ActError::Api { verb, kind, name: object.name_any(), source };
+    match api.create(&PostParams::default(), object).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            // Absent again: the next turn creates it.
+            let Some(found) = api.get_opt(&name).await.map_err(failed("get"))? else {
+                return Err(ActError::Leaving { name });
+            };
+            if owner(&found) != owner(object) {
+                return Err(ActError::Collision { kind, name });
+            }
+            if found.meta().deletion_timestamp.is_some() { Err(ActError::Leaving { name }) } else { Ok(false) }
+        }
+        Err(source) => Err(failed("create")(source)),
+    }
+}
+
+/// The UID of the controller that an object belongs to.
+fn owner<K: Resource>(object: &K) -> Option<&str> {
+    let owners = object.meta().owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.as_str())
+}
+
+/// Deletes a Job; it stays to be seen until its pods have ended within their grace and are gone.
+///
+/// # Errors
+/// [`ActError`], except that a Job that is gone, or is another one by now, is none.
+pub async fn stop(client: &Client, job: &Job) -> Result<(), ActError> {
+    delete(client, job, PropagationPolicy::Foreground).await
+}
+
+/// Deletes a benchmark; what it owns follows.
+///
+/// # Errors
+/// [`ActError`], except that a benchmark that is gone, or is another one by now, is none.
+pub async fn retire(client: &Client, benchmark: &MixupBenchmark) -> Result<(), ActError> {
+    delete(client, benchmark, PropagationPolicy::Background).await
+}
+
+async fn delete<K>(client: &Client, object: &K, propagation: PropagationPolicy) -> Result<(), ActError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    // Only this one: what may have been created under the same name since is not meant.
+    let only = Preconditions { uid: object.uid(), resource_version: None };
+    let how =
+        DeleteParams { propagation_policy: Some(propagation), preconditions: Some(only), ..DeleteParams::default() };
+    settled(api::<K>(client, object).delete(&object.name_any(), &how).await.map(drop), "delete", object)
+}
+
+/// Gives a Job the time after which Kubernetes deletes it.
+///
+/// # Errors
+/// [`ActError`], except that a Job that is gone, or is another one by now, is none.
+pub async fn expire(client: &Client, job: &Job, seconds: u32) -> Result<(), ActError> {
+    let patch = json!({"metadata": {"uid": job.uid()}, "spec": {"ttlSecondsAfterFinished": seconds}});
+    let patched = api(client, job).patch(&job.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    settled(patched.map(drop), "patch", job)
+}
+
+/// Gone (404) and replaced (409) is what a clean-up wants.
+fn settled<K>(result: Result<(), kube::Error>, verb: &'static str, object: &K) -> Result<(), ActError>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match result {
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        other => other.map_err(|source| ActError::Api { verb, kind: kind::<K>(), name: object.name_any(), source }),
+    }
+}
+
+fn api<K>(client: &Client, object: &K) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.clone(), object.namespace().as_deref().unwrap_or_default())
+}
+
+fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
+    // Kinds of derived and generated types are constants of theirs.
+    match K::kind(&()) {
+        Cow::Borrowed(kind) => kind,
+        Cow::Owned(_) => "object",
+    }
+}
