@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 mod benchmarks;
+mod process;
 
 use benchmarks::Benchmarks;
 
@@ -62,7 +63,9 @@ impl Metrics {
         let lease = Gauge::default();
         let benchmarks = Benchmarks::default();
 
-        let mut registry = Registry::with_prefix("mixbench");
+        let mut root = Registry::default();
+        root.register_collector(Box::new(process::Process::new()));
+        let registry = root.sub_registry_with_prefix("mixbench");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of this operator", build);
         registry.register("reconciles", "Turns over a benchmark, by result", reconciles.clone());
@@ -86,7 +89,7 @@ impl Metrics {
         );
         registry.register("lease_held", "1 while this replica holds the Lease and takes turns, else 0", lease.clone());
         registry.register_collector(Box::new(benchmarks.clone()));
-        let registry = Arc::new(registry);
+        let registry = Arc::new(root);
         Self { registry, reconciles, errors, reconcile_seconds, calls, call_seconds, lease, benchmarks }
     }
 
@@ -183,10 +186,8 @@ mod tests {
     #[test]
     fn what_is_rendered_parses_and_follows_the_conventions() {
         for (name, (kind, samples)) in parse(&busy().render()) {
-            assert!(
-                name.starts_with("mixbench_") && name.bytes().all(|b| b.is_ascii_lowercase() || b"_1".contains(&b)),
-                "{name}"
-            );
+            assert!(name.starts_with("mixbench_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b"_1".contains(&b)), "{name}");
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
             assert!(kind != "histogram" || name.ends_with("_seconds"), "{name} has no unit");
             assert!(!samples.is_empty(), "{name} has no sample");

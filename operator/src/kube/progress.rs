@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mixbench_crds::benchmark::RunProgress;
 use mixbench_crds::event::{Body, Epoch, Started};
+use mixbench_crds::metric::percent;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -39,6 +41,18 @@ impl Progress {
     pub fn eta(&self, epochs: u32) -> Option<Duration> {
         let left = (f64::from(epochs) - f64::from(self.epoch) - self.part).max(0.0);
         Duration::try_from_secs_f64(left * self.epoch_seconds?).ok()
+    }
+
+    /// The same as a row of the status shows it, of a run of `epochs`.
+    pub fn row(&self, epochs: u32) -> RunProgress {
+        #[allow(clippy::cast_sign_loss, reason = "both are within 0 and 1e9")]
+        let whole = |value: f64| value.round() as u32;
+        RunProgress {
+            epoch: self.epoch,
+            top1: self.top1.map(percent),
+            images_per_second: self.images_per_second.map(whole),
+            eta_seconds: self.eta(epochs).map(|eta| u32::try_from(eta.as_secs()).unwrap_or(u32::MAX)),
+        }
     }
 }
 
@@ -140,7 +154,7 @@ fn parse(body: &[u8], run: &str) -> Result<Progress, ProgressError> {
         progress.top1 = Some(100.0 * epoch.score.correct1 as f64 / epoch.n as f64);
         let seconds = known("trainSeconds", epoch.train_seconds)? + known("evalSeconds", epoch.eval_seconds)?;
         progress.epoch_seconds = Some(seconds);
-        progress.images_per_second = Some(epoch.images as f64 / epoch.train_seconds).filter(|v| v.is_finite());
+        progress.images_per_second = Some(epoch.images as f64 / epoch.train_seconds).filter(|v| *v <= MOST);
     }
     if let Some(Body::Progress { epoch, step, steps, images_per_second }) = served.progress {
         let speed = known("imagesPerSecond", images_per_second)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mixbench_crds::benchmark::{BenchmarkStatus, RunPhase};
+use mixbench_crds::benchmark::{BenchmarkStatus, RunPhase, RunStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -24,6 +24,7 @@ const STATES: [(RunPhase, &str); 6] = [
 struct Shown {
     runs: [u32; STATES.len()],
     cells: Vec<Cell>,
+    live: Vec<Live>,
 }
 
 #[derive(Debug)]
@@ -33,6 +34,29 @@ struct Cell {
     trials: u32,
     mean: Option<f64>,
     reference: Option<f64>,
+}
+
+/// A live run as far as it has told.
+#[derive(Debug)]
+struct Live {
+    run: String,
+    epochs: u32,
+    top1: Option<f64>,
+    images_per_second: Option<u32>,
+    eta_seconds: Option<u32>,
+}
+
+impl Live {
+    fn of(row: &RunStatus) -> Option<Self> {
+        let progress = row.progress.as_ref().filter(|_| matches!(row.state, RunPhase::Running | RunPhase::Stopping))?;
+        Some(Self {
+            run: row.id.clone(),
+            epochs: progress.epoch,
+            top1: ratio(progress.top1.as_deref()),
+            images_per_second: progress.images_per_second,
+            eta_seconds: progress.eta_seconds,
+        })
+    }
 }
 
 impl Shown {
@@ -45,7 +69,8 @@ impl Shown {
             mean: ratio(cell.mean.as_deref()),
             reference: ratio(cell.reference.as_deref()),
         });
-        Self { runs: STATES.map(|(phase, _)| count(phase)), cells: cells.collect() }
+        let live = status.runs.iter().filter_map(Live::of).collect();
+        Self { runs: STATES.map(|(phase, _)| count(phase)), cells: cells.collect(), live }
     }
 }
 
@@ -76,13 +101,20 @@ impl Benchmarks {
     }
 }
 
-/// A gauge of a cell: its name, what it means, and its value where it has one.
-type CellGauge = (&'static str, &'static str, fn(&Cell) -> Option<f64>);
+/// A gauge of a cell or a live run: its name, what it means, and its value where it has one.
+type GaugeOf<T> = (&'static str, &'static str, fn(&T) -> Option<f64>);
 
-const CELL_GAUGES: [CellGauge; 3] = [
+const CELL_GAUGES: [GaugeOf<Cell>; 3] = [
     ("cell_top1_ratio", "Mean top-1 over the finished trials of a cell, 0 to 1", |c| c.mean),
     ("cell_reference_top1_ratio", "Top-1 that a cell is compared with, 0 to 1", |c| c.reference),
     ("cell_trials", "Finished trials of a cell", |c| Some(f64::from(c.trials))),
+];
+
+const LIVE_GAUGES: [GaugeOf<Live>; 4] = [
+    ("run_epochs", "Epochs that a live run has finished", |r| Some(f64::from(r.epochs))),
+    ("run_top1_ratio", "Top-1 of a live run's last validation, 0 to 1; not its result", |r| r.top1),
+    ("run_images_per_second", "Training images per second of a live run", |r| r.images_per_second.map(f64::from)),
+    ("run_eta_seconds", "Seconds until a live run is done, as far as can be told", |r| r.eta_seconds.map(f64::from)),
 ];
 
 impl Collector for Benchmarks {
@@ -113,6 +145,17 @@ impl Collector for Benchmarks {
                 }
             }
         }
+
+        for (name, help, value) in LIVE_GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for ((namespace, benchmark), shown) in all.iter() {
+                for live in &shown.live {
+                    let Some(value) = value(live) else { continue };
+                    let labels = [("namespace", namespace.as_str()), ("benchmark", benchmark), ("run", &live.run)];
+                    family.encode_family(&labels)?.encode_gauge(&value)?;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -124,9 +167,10 @@ pub(super) fn fixture() -> BenchmarkStatus {
     serde_json::from_value(serde_json::json!({
         "total": 3,
         "runs": [
-            {"id": "resnet18-vanilla-s0-aa", "state": "Running", "attempt": 1},
+            {"id": "resnet18-vanilla-s0-aa", "state": "Running", "attempt": 1,
+                "progress": {"epoch": 3, "top1": "41.07", "imagesPerSecond": 1250, "etaSeconds": 90}},
             {"id": "resnet18-vanilla-s1-bb", "state": "Queued"},
-            {"id": "resnet18-mixup-s0-cc", "state": "Succeeded", "attempt": 2, "top1": "95.70"},
+            {"id": "resnet18-mixup-s0-cc", "state": "Succeeded", "attempt": 2, "top1": "95.70", "progress": {"epoch": 9}},
         ],
         "cells": [
             {"backbone": "resnet18", "method": "mixup \"a\\b\"", "n": 1, "mean": "95.70", "reference": "95.50", "verdict": "Pass"},
@@ -161,6 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn a_live_run_tells_how_far_it_is_and_a_finished_one_does_not() {
+        let metrics = Metrics::new();
+        metrics.benchmark("a", "one", Some(&fixture()));
+        let text = metrics.render();
+        let labels = r#"{namespace="a",benchmark="one",run="resnet18-vanilla-s0-aa"}"#;
+        for (name, value) in
+            [("epochs", "3.0"), ("top1_ratio", "0.4107"), ("images_per_second", "1250.0"), ("eta_seconds", "90.0")]
+        {
+            let line = format!("mixbench_run_{name}{labels} {value}");
+            assert!(text.lines().any(|l| l == line), "{line}: {text}");
+        }
+        assert!(!text.contains("resnet18-mixup-s0-cc"), "{text}");
+    }
+
+    #[test]
     fn a_benchmark_that_is_gone_leaves_no_series() {
         let metrics = Metrics::new();
         metrics.benchmark("a", "gone", Some(&fixture()));
@@ -174,7 +233,6 @@ mod tests {
 
     #[test]
     fn every_state_of_a_run_has_its_label() {
-        use mixbench_crds::benchmark::RunStatus;
         let row = |state| RunStatus { state, ..fixture().runs[0].clone() };
         let all = [
             RunPhase::Queued,

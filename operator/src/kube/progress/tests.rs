@@ -47,6 +47,9 @@ fn progress_is_what_the_trainer_says() {
     assert_eq!(progress, expected);
     assert_eq!(progress.eta(5).unwrap(), Duration::from_secs_f64(1.75 * 42.0));
     assert_eq!(progress.eta(2), Some(Duration::ZERO), "more than all is all");
+    let row = progress.row(5);
+    assert_eq!((row.epoch, row.top1.as_deref()), (3, Some("87.31")));
+    assert_eq!((row.images_per_second, row.eta_seconds), (Some(1250), Some(73)));
 }
 
 #[test]
