@@ -9,11 +9,14 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Names what is logged: levels for all or by module, such as `debug` or `info,mixbench::kube=debug`.
-pub const VARIABLE: &str = "MIXBENCH_LOG";
+pub const VARIABLE: &str = "RUST_LOG";
 
-/// What is logged unless [`VARIABLE`] says otherwise. kube's client logs each request that fails as an error, repeated ones and watches
-/// that end included; ours are counted, and who made the call says what it means.
-const USUAL: &str = "info,kube_client::client::builder=off";
+/// What is logged unless [`VARIABLE`] says otherwise.
+const USUAL: &str = "info";
+
+/// Is added unless [`VARIABLE`] speaks of kube's client, which logs each request that fails as an error, repeated ones and watches that end
+/// included; ours are counted, and who made the call says what it means.
+const QUIET: &str = "kube_client::client::builder=off";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -150,12 +153,13 @@ mod tests {
         };
         assert_eq!(logged(false, None, say).lines().count(), 1);
         assert_eq!(logged(false, Some(""), say).lines().count(), 1, "an empty variable says nothing");
-        assert_eq!(logged(false, Some("debug"), say).lines().count(), 3);
+        assert_eq!(logged(false, Some("debug"), say).lines().count(), 2);
+        assert_eq!(logged(false, Some("debug,kube_client=error"), say).lines().count(), 3, "who asks for it gets it");
     }
 
     #[test]
     fn levels_that_are_none_are_refused_with_their_value() {
         let error = filter(Some("mixbench=loud")).unwrap_err().to_string();
-        assert!(error.contains("MIXBENCH_LOG=mixbench=loud") && error.contains("error, warn, info"), "{error}");
+        assert!(error.contains("RUST_LOG=mixbench=loud") && error.contains("error, warn, info"), "{error}");
     }
 }
