@@ -7,6 +7,9 @@ use std::process::Output;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+#[path = "bad/mod.rs"]
+mod bad;
+
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/benchmarks");
 
 fn manifest(name: &str) -> PathBuf {
@@ -65,6 +68,33 @@ fn a_bad_manifest_ends_with_4_and_says_where() {
             assert!((out + &err).contains(expected), "{command} {to}: wanted {expected}\n{err}");
         }
     }
+}
+
+#[test]
+fn every_bad_manifest_is_refused_where_it_is_wrong() {
+    let dir = TempDir::new().unwrap();
+    let cases = bad::cases();
+    let mut args = vec!["lint".to_owned()];
+    for (i, (manifest, _)) in cases.iter().enumerate() {
+        let file = dir.path().join(format!("{i}.yaml"));
+        std::fs::write(&file, serde_saphyr::to_string(manifest).unwrap()).unwrap();
+        args.push(file.to_str().unwrap().to_owned());
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (code, out, _) = mixbench(&args, "");
+    assert_eq!(code, 4);
+    let mut missed = Vec::new();
+    for (file, (_, case)) in args[1..].iter().zip(&cases) {
+        let said: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix(file)).collect();
+        let wanted: Vec<&String> = [&case.words, &case.value, &case.lint].into_iter().flatten().collect();
+        let about =
+            |line: &&str| line.contains(&format!(": {}", case.field)) && wanted.iter().all(|w| line.contains(*w));
+        if said.len() != 1 || !said.iter().any(about) {
+            missed.push(format!("{}: wanted {wanted:?} at {}\n{said:#?}", case.case, case.field));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    assert_eq!(mixbench(&["lint", "-"], &serde_saphyr::to_string(&bad::good()).unwrap()).0, 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pod::same_fields;
-use super::{rules, schema};
+use super::{pod_rules, schema};
 
 /// Which nodes pods want, by labels of nodes and by other pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,7 +77,7 @@ pub struct PreferredNodes {
 /// A comparison of a node's label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::expression()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::expression()))]
 pub struct NodeExpression {
     /// Key of the label.
     #[schemars(length(min = 1, max = 317), regex(pattern = schema::QUALIFIED))]
@@ -146,6 +146,7 @@ pub struct PreferredPods {
 /// Pods by their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::pod_selector()))]
 pub struct PodSelector {
     /// Labels that a pod must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -160,7 +161,7 @@ pub struct PodSelector {
 /// A comparison of a pod's label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::expression()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::expression()))]
 pub struct PodExpression {
     /// Key of the label.
     #[schemars(length(min = 1, max = 317), regex(pattern = schema::QUALIFIED))]

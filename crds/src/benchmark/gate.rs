@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{rules, schema};
 
 /// Tolerance where a manifest gives none, in percentage points.
 pub const DEFAULT_TOLERANCE: &str = "0.3";
@@ -21,8 +21,8 @@ pub struct ReferenceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "atomic"))]
     pub inline: Vec<InlineReference>,
-    /// Name of another benchmark in the same namespace, on a cluster: its means are what cells with the same backbone and label are compared with, once
-    /// it is finished. They win over published numbers, and your own win over them.
+    /// Name of another benchmark in the same namespace, on a cluster. Once it is finished, cells with the same backbone and label are compared with its
+    /// means, before published numbers and after your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
     pub benchmark: Option<String>,
@@ -41,6 +41,7 @@ const fn yes() -> bool {
 /// A number that one cell is compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::inline()))]
 pub struct InlineReference {
     /// Name of the cell's backbone.
     #[schemars(length(min = 1, max = 63))]
@@ -61,6 +62,7 @@ pub struct InlineReference {
 /// if the upper bound is below −t.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::gate()))]
 pub struct GateSpec {
     /// What a cell must be: NotBelow its reference by more than the tolerance.
     #[serde(default)]

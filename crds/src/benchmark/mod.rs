@@ -13,6 +13,7 @@ mod data;
 mod gate;
 mod matrix;
 mod pod;
+mod pod_rules;
 mod recipe;
 mod retention;
 mod row;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{rules, schema};
+use super::{pod_rules, schema};
 
 /// The type of Kubernetes with the same fields as one of ours.
 pub(super) fn same_fields<T: Serialize, K: DeserializeOwned>(ours: &T) -> K {
@@ -58,7 +58,7 @@ impl SecretRef {
 /// What a pod asks for and what it may use. Quantities are written as Kubernetes writes them: cores ("500m", 2), bytes ("8Gi").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::resources()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::resources()))]
 pub struct Resources {
     /// What each pod is promised, such as cpu: 2 (cores) and memory: 8Gi (bytes); what limits names where absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "quantities")]
@@ -98,7 +98,7 @@ impl Resources {
 /// An environment variable. What is secret belongs into a file of a secret volume, not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::env()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::env()))]
 pub struct EnvVar {
     /// Name of the variable; those that mixbench sets itself are refused.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
@@ -119,7 +119,7 @@ impl EnvVar {
 /// A taint that does not keep pods from a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::toleration()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::toleration()))]
 pub struct Toleration {
     /// Key of the taint; every one where absent, which needs operator: Exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -36,24 +36,6 @@ pub(super) const RELATIVE: &str = r"^[^/.][^/]*(/[^/.][^/]*)*$";
 pub(super) const ABSOLUTE: &str = r"^(/\.?[^/.:][^/:]*)+$";
 /// Amounts of a resource ≥ 0.
 pub(super) const QUANTITY: &str = r"^[0-9]{1,15}(\.[0-9]{1,9})?([mkMGTPE]|[KMGTPE]i)?$";
-/// Environment variables that launch or the operator sets itself.
-pub(super) const RESERVED_ENV: [&str; 13] = [
-    "RANK",
-    "LOCAL_RANK",
-    "NODE_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "JOB_COMPLETION_INDEX",
-    "OMP_NUM_THREADS",
-    "OMP_DYNAMIC",
-    "OMP_WAIT_POLICY",
-    "MKL_NUM_THREADS",
-    "MKL_DYNAMIC",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "CUDA_VISIBLE_DEVICES",
-];
-/// What the names of further such variables begin with.
-pub(super) const RESERVED_PREFIXES: [&str; 2] = ["MIXBENCH_", "MASTER_"];
 /// Numbers ≥ 0 as text.
 const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,12})?([eE]-?[0-9]{1,2})?$";
 
@@ -76,12 +58,16 @@ pub(super) fn strict(crd: CustomResourceDefinition) -> CustomResourceDefinition 
 }
 
 /// Removes what makes a schema weaker or an API server complain: an explicit null counts as absent, and only formats that Kubernetes knows are named.
+/// Texts are one line each, as wide as their reader's terminal.
 fn tighten(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.remove("nullable");
             if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
                 map.remove("format");
+            }
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.replace('\n', " ");
             }
             map.values_mut().for_each(tighten);
         }
@@ -114,7 +100,7 @@ pub(super) fn quantity(_: &mut SchemaGenerator) -> Schema {
 
 /// Amounts of resources by their names; whole numbers may stand without quotes.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
-    let amount = json!({"x-kubernetes-int-or-string": true, "maxLength": 24, "pattern": QUANTITY});
+    let amount = json!({"x-kubernetes-int-or-string": true, "minimum": 0, "maxLength": 24, "pattern": QUANTITY});
     json_schema!({"type": "object", "maxProperties": 16, "additionalProperties": amount})
 }
 

@@ -67,7 +67,6 @@ fn the_schema_is_structural_and_its_rules_compile() {
             assert!(!both, "{path} mixes fields and a map");
         }
     }
-    assert!(!schema().to_string().contains("string("), "an API server refuses messages with numbers for their cost");
     let compiled = compile_schema(schema());
     assert!(!compiled.has_errors(), "{:?}", compiled.compilation_errors());
 }

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::affinity::Affinity;
 use super::pod::{EnvVar, PullPolicy, Resources, SecretRef, Toleration};
 use super::volume::{ExtraMount, ExtraVolume};
-use super::{rules, schema};
+use super::{pod_rules, schema};
 
 /// Processes and devices of each run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::trainer()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::trainer()))]
 pub struct TrainerSpec {
     /// Container image with mixbench-trainer, on a cluster; the operator's own release where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

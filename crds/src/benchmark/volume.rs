@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pod::{SecretRef, same_fields};
-use super::{rules, schema};
+use super::{pod_rules, schema};
 
 /// Where data volumes are mounted.
 pub const DATA_MOUNT: &str = "/data";
@@ -23,7 +23,7 @@ pub const EXTRA_PREFIX: &str = "extra-";
 /// A further volume, of exactly one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::volume()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::volume()))]
 pub struct ExtraVolume {
     /// Name that mounts call it by; in the pod it begins with extra-.
     #[schemars(length(min = 1, max = 57), regex(pattern = schema::NAME))]
@@ -134,7 +134,7 @@ pub struct CsiVolume {
 /// Where a further volume is seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules::mount()))]
+#[schemars(extend("x-kubernetes-validations" = pod_rules::mount()))]
 pub struct ExtraMount {
     /// Name of a volume of spec.trainer.volumes.
     #[schemars(length(min = 1, max = 57), regex(pattern = schema::NAME))]

@@ -22,7 +22,9 @@ pub(super) fn names<'a>(
     let catalog = Catalog::get();
     let (mut backbones, mut methods) = (Vec::new(), Vec::new());
     for (i, backbone) in matrix.backbones.iter().enumerate() {
-        if let Some(card) = catalog.backbone(&backbone.name) {
+        if matrix.backbones[..i].iter().any(|b| b.name == backbone.name) {
+            // The schema says so.
+        } else if let Some(card) = catalog.backbone(&backbone.name) {
             backbones.push((i, card));
         } else {
             let known = catalog.backbones.iter().map(|b| b.name.as_ref());

@@ -12,9 +12,7 @@ use crate::manifest::Node;
 use crate::plan::Gate;
 
 mod cells;
-mod pod;
 mod problem;
-mod quantity;
 mod schema;
 mod training;
 mod world;
@@ -138,7 +136,6 @@ pub fn validate(benchmark: &MixupBenchmark) -> Result<ValidSpec, Vec<Problem>> {
         cells::references(&spec.reference.inline, &mut cells, &mut problems);
     }
     let gate = world::gate(&spec.gate, &mut problems);
-    pod::trainer(&spec.trainer, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }

@@ -69,10 +69,7 @@ pub fn rules(object: &Value, old: Option<&Value>) -> Vec<Problem> {
         // A rule about several fields stands above them; its message then begins with the one that it is about.
         let named = e.message.split(' ').next().filter(|w| w.starts_with("spec.") || w.starts_with("metadata."));
         let path = named.unwrap_or(&e.field_path).trim_start_matches('.').to_owned();
-        let value = object.pointer(&format!("/{}", path.replace('.', "/")));
-        let value = value.filter(|v| v.is_number() && named.is_none());
-        let message = value.map_or_else(|| e.message.clone(), |value| format!("{value}: {}", e.message));
-        Problem::new(path, message)
+        Problem::new(path, e.message.clone())
     };
     errors.into_iter().flat_map(kube::core::cel::ValidationErrors::into_vec).map(problem).collect()
 }
@@ -159,11 +156,10 @@ fn walk(node: &Node, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
     let amount = schema["x-kubernetes-int-or-string"] == true;
     let wanted = if amount { "amount" } else { schema["type"].as_str().unwrap_or("object") };
     match (wanted, &node.value) {
-        ("amount", Yaml::Int(number)) => string(&number.to_string(), schema, path, problems),
         ("object", Yaml::Map(fields)) => mapping(node, fields, schema, path, problems),
         ("array", Yaml::List(items)) => list(items, schema, path, problems),
         ("string" | "amount", Yaml::Text(text)) => string(text, schema, path, problems),
-        ("integer", Yaml::Int(number)) => integer(*number, schema, path, problems),
+        ("integer" | "amount", Yaml::Int(number)) => integer(*number, schema, path, problems),
         ("boolean", Yaml::Bool(_)) => {}
         (_, value) => problems.push(mismatch(wanted, value, path)),
     }
@@ -264,7 +260,8 @@ fn string(text: &str, schema: &Value, path: &str, problems: &mut Vec<Problem>) {
     {
         let problem = Problem::new(path, format!("`{text}` does not match {pattern}"));
         let what = schema["description"].as_str().unwrap_or("a number such as \"0.1\"");
-        problems.push(problem.remedy(what.trim_end_matches('.')));
+        let first = what.split_once(". ").map_or(what, |(sentence, _)| sentence);
+        problems.push(problem.remedy(first.trim_end_matches('.')));
     }
 }
 

@@ -31,7 +31,10 @@ pub(super) fn data(spec: &DataSpec, problems: &mut Vec<Problem>) -> (Data, Optio
         for (i, text) in given.iter().take(3).enumerate() {
             match text.parse::<f64>() {
                 Ok(value) if (0.0..=1.0).contains(&value) && (field == "mean" || value > 0.0) => values[i] = value,
-                _ => problems.push(Problem::new(format!("{path}[{i}]"), format!("{text} is out of range: 0 to 1"))),
+                _ => {
+                    let range = if field == "mean" { "0 to 1" } else { "above 0, at most 1" };
+                    problems.push(Problem::new(&path, format!("{text} is out of range: {range}")));
+                }
             }
         }
         values

@@ -3,6 +3,9 @@
 //! Tests named `row_…` stand for the rows of the list of faults that the operator promises to bear.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../bad/mod.rs"]
+mod bad;
+mod manifests;
 #[allow(dead_code, reason = "modules that use the rest join one by one")]
 mod support;
 mod tools;
