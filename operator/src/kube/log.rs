@@ -65,9 +65,9 @@ pub fn init(format: LogFormat) -> Result<(), LogError> {
 }
 
 fn filter(said: Option<&str>) -> Result<EnvFilter, LogError> {
-    let said = said.filter(|s| !s.trim().is_empty());
-    EnvFilter::try_new(said.unwrap_or(USUAL))
-        .map_err(|error| LogError::Filter { value: said.unwrap_or_default().to_owned(), reason: error.to_string() })
+    let said = said.filter(|s| !s.trim().is_empty()).unwrap_or(USUAL);
+    let levels = if said.contains("kube_client") { said.to_owned() } else { format!("{said},{QUIET}") };
+    EnvFilter::try_new(levels).map_err(|error| LogError::Filter { value: said.to_owned(), reason: error.to_string() })
 }
 
 fn subscriber<W>(json: bool, colour: bool, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
