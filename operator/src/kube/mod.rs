@@ -19,3 +19,6 @@ pub mod progress;
 pub mod pulse;
 pub mod reference;
 pub mod trouble;
+
+#[cfg(test)]
+mod handbook;
