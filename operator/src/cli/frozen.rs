@@ -25,7 +25,7 @@ fn commands_and_flags_are_these() {
             "plan FILE --output/-o --out",
             "run FILE --out --parallelism --gpus --data --output/-o",
             "report DIR --format --output",
-            "crd --format",
+            "crd",
             "completions SHELL"
         ]
     );

@@ -10,15 +10,16 @@ pub mod act;
 pub mod client;
 pub mod events;
 pub mod http;
+pub mod job;
 pub mod lease;
 pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod names;
+pub mod observe;
+pub mod pod;
 pub mod progress;
 pub mod pulse;
+pub mod record;
 pub mod reference;
 pub mod trouble;
-
-#[cfg(test)]
-mod handbook;

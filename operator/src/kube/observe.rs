@@ -1,0 +1,317 @@
+//! What the caches and the status say of a benchmark, as [`decide`](crate::decide::decide) wants to see it. Pure.
+//!
+//! The status remembers what is gone, Jobs and pods show what is there. Where both speak of one attempt, a live Job wins over everything (nothing may
+//! start beside it), a new result over a remembered end, and a remembered end over what is left of the Job, so that an end never changes its reason.
+//! An attempt that the status announces and no cache shows is a [`Doubt`]: the caches may lag behind our own writes. It counts as live until whoever looks
+//! asks the API server and passes the answer: the Job among `jobs`, or its name among `gone`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use mixbench_crds::benchmark::{EndReason, MixupBenchmark, RunPhase, RunStatus};
+use mixbench_crds::run::Run;
+
+use super::trouble::{Trouble, TroubleKind};
+use super::{names, pod, record};
+use crate::decide::{Attempt, AttemptState, Observed, ObservedRun};
+use crate::plan::Plan;
+use crate::status::record::{RecordError, Remembered, remembered};
+
+mod attempt;
+mod pods;
+mod waiting;
+
+/// How long a Job may be without pods before that is told.
+const PODS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long what was told to stop may take: the pods' grace, and 30 seconds.
+const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(pod::POD_GRACE_SECONDS + 30);
+
+/// What there is to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The resource, with the status that was read.
+    pub benchmark: &'a MixupBenchmark,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// Jobs of the benchmark's namespace that could be its own. Of each are read: metadata (name, uid, labels, annotations, owners, times), `spec.completions`,
+    /// `spec.suspend` and `status`.
+    pub jobs: &'a [Arc<Job>],
+    /// Pods of these Jobs. Of each are read: metadata (labels, owners, times) and `status`.
+    pub pods: &'a [Arc<Pod>],
+    /// Names of Jobs that the API server has just said do not exist.
+    pub gone: &'a BTreeSet<String>,
+}
+
+/// An attempt that the status announces and no cache shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Id of the run.
+    pub run: String,
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// Name that its Job has, if there is one.
+    pub job: String,
+}
+
+/// What is seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    /// For [`decide`](crate::decide::decide).
+    pub observed: Observed,
+    /// What must be asked for before anything is decided.
+    pub doubts: Vec<Doubt>,
+    /// What is in the way.
+    pub notes: Vec<Trouble>,
+    /// When to look again even if nothing happens.
+    pub look_again: Option<Timestamp>,
+}
+
+impl Picture {
+    fn wake(&mut self, at: Timestamp) {
+        self.look_again = Some(self.look_again.map_or(at, |t| t.min(at)));
+    }
+}
+
+/// What is there of one attempt.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    job: Option<&'a Job>,
+    pods: Vec<&'a Pod>,
+    /// Somebody else's Job has its name.
+    taken: bool,
+}
+
+/// Looks.
+///
+/// # Errors
+/// [`RecordError`]: the status holds a result that cannot be read. Nothing may be decided then, since the run would be trained again and the result lost.
+pub fn observe(seen: &Seen<'_>, now: Timestamp) -> Result<Picture, RecordError> {
+    let eye = Eye::new(seen, now);
+    let mut picture = Picture::default();
+    picture.observed.suspended = seen.benchmark.spec.suspend;
+    let status = seen.benchmark.status.as_ref();
+    let rows = status.map(|s| s.runs.as_slice()).unwrap_or_default();
+    for row in rows {
+        let remembered = remembered(row, status.map(|s| s.environments.as_slice()).unwrap_or_default())?;
+        eye.recall(row, remembered, &mut picture);
+    }
+    for ((run, number), parts) in &eye.attempts {
+        eye.look(run, *number, parts, &mut picture);
+    }
+    Ok(picture)
+}
+
+/// Somebody who looks at one benchmark.
+struct Eye<'a> {
+    seen: &'a Seen<'a>,
+    now: Timestamp,
+    name: &'a str,
+    uid: &'a str,
+    planned: HashMap<&'a str, &'a Run>,
+    rows: HashMap<&'a str, &'a RunStatus>,
+    attempts: BTreeMap<(String, u32), Parts<'a>>,
+}
+
+impl<'a> Eye<'a> {
+    fn new(seen: &'a Seen<'a>, now: Timestamp) -> Self {
+        let (metadata, status) = (&seen.benchmark.metadata, seen.benchmark.status.as_ref());
+        let mut eye = Self {
+            seen,
+            now,
+            name: metadata.name.as_deref().unwrap_or_default(),
+            uid: metadata.uid.as_deref().unwrap_or_default(),
+            planned: seen.plan.runs.iter().map(|r| (r.run.id.as_str(), &r.run)).collect(),
+            rows: status.into_iter().flat_map(|s| &s.runs).map(|r| (r.id.as_str(), r)).collect(),
+            attempts: BTreeMap::new(),
+        };
+        eye.sort();
+        eye
+    }
+
+    /// Sorts Jobs and pods by attempt. What a Job is called tells which it is, since the name holds a hash of the benchmark's UID; labels, which anybody may
+    /// change, only help to find runs that neither plan nor status has.
+    fn sort(&mut self) {
+        let mut ids: BTreeSet<&str> = self.planned.keys().chain(self.rows.keys()).copied().collect();
+        ids.extend(
+            self.seen.jobs.iter().filter_map(|j| j.metadata.annotations.as_ref()?.get(names::RUN)).map(String::as_str),
+        );
+        ids.extend(self.seen.pods.iter().filter_map(|p| label(p, names::RUN)));
+        let stems: HashMap<String, &str> = ids
+            .into_iter()
+            .filter_map(|id| Some((stem(&names::job_name(self.name, self.uid, id, 1))?.0.to_owned(), id)))
+            .collect();
+        let attempt_of = |job: &str| {
+            let (stem, attempt) = stem(job)?;
+            Some(((*stems.get(stem)?).to_owned(), attempt))
+        };
+        for job in self.seen.jobs {
+            let Some(key) = job.metadata.name.as_deref().and_then(attempt_of) else { continue };
+            let parts = self.attempts.entry(key).or_default();
+            if owned(job, self.uid) { parts.job = Some(job) } else { parts.taken = true }
+        }
+        for pod in self.seen.pods {
+            let Some(name) = label(pod, names::JOB_NAME) else { continue };
+            let Some(key) = attempt_of(name) else { continue };
+            let Some(owner) = controller(pod.metadata.owner_references.as_deref(), "Job") else { continue };
+            let parts = self.attempts.entry(key).or_default();
+            if owner.name == name && parts.job.is_none_or(|j| j.metadata.uid.as_ref() == Some(&owner.uid)) {
+                parts.pods.push(pod);
+            }
+        }
+        self.attempts.retain(|_, parts| parts.job.is_some() || parts.taken || !parts.pods.is_empty());
+    }
+
+    fn job_name(&self, run: &str, attempt: u32) -> String {
+        names::job_name(self.name, self.uid, run, attempt)
+    }
+
+    /// What the status remembers of a run, and what it announces.
+    fn recall(&self, row: &RunStatus, remembered: Remembered, picture: &mut Picture) {
+        let mut run = remembered.run;
+        if let Some((number, since)) = remembered.open
+            && !self.attempts.contains_key(&(row.id.clone(), number))
+        {
+            let job = self.job_name(&row.id, number);
+            let stopping = row.state == RunPhase::Stopping;
+            let state = if self.seen.gone.contains(&job) {
+                self.lost(stopping, &job)
+            } else {
+                picture.doubts.push(Doubt { run: row.id.clone(), attempt: number, job });
+                if stopping { AttemptState::Stopping { since: self.now } } else { AttemptState::Running { since } }
+            };
+            run.attempts.push(Attempt { number, state, forgiven: false });
+        }
+        picture.observed.runs.insert(row.id.clone(), run);
+    }
+
+    /// An attempt whose Job is gone: deleted by us, or by somebody else.
+    fn lost(&self, stopping: bool, job: &str) -> AttemptState {
+        let (reason, message) = if stopping {
+            (EndReason::Stopped, "stopped on request".to_owned())
+        } else {
+            (EndReason::Lost, format!("its Job {job} is gone"))
+        };
+        AttemptState::Ended { reason, at: self.now, result: None, message }
+    }
+
+    /// What is there of an attempt.
+    fn look(&self, id: &str, number: u32, parts: &Parts<'a>, picture: &mut Picture) {
+        let row = self.rows.get(id).copied();
+        let run = picture.observed.runs.entry(id.to_owned()).or_default();
+        if parts.taken {
+            if run.result.is_none() {
+                let message =
+                    format!("Job {} belongs to somebody else; delete or rename it", self.job_name(id, number));
+                // Where this attempt was announced it never came to be.
+                if row.is_some_and(|r| r.attempt == number) && run.attempts.iter().all(|a| a.number != number) {
+                    let state = AttemptState::Ended {
+                        reason: EndReason::Lost,
+                        at: self.now,
+                        result: None,
+                        message: message.clone(),
+                    };
+                    run.attempts.push(Attempt { number, state, forgiven: false });
+                }
+                picture.notes.push(Trouble { kind: TroubleKind::NameCollision, run: Some(id.to_owned()), message });
+            }
+            return;
+        }
+        let planned = self.planned.get(id).copied();
+        let view = attempt::View {
+            expected: record::Expected { owner: self.uid, run: id, attempt: number, planned },
+            job: parts.job,
+            pods: &parts.pods,
+            stopping: row.is_some_and(|r| r.state == RunPhase::Stopping && r.attempt == number),
+            keeps: self.seen.benchmark.spec.storage.volume.is_some(),
+            now: self.now,
+        };
+        let state = view.state();
+        merge(run, number, state.clone());
+        match state {
+            AttemptState::Running { .. } => self.wait(id, parts, picture),
+            AttemptState::Stopping { since } => self.leave(id, since, parts, picture),
+            AttemptState::Ended { .. } => {}
+        }
+    }
+
+    /// Whether what was told to stop takes longer than it may.
+    fn leave(&self, id: &str, since: Timestamp, parts: &Parts<'a>, picture: &mut Picture) {
+        let due = since.checked_add(GONE_WITHIN).unwrap_or(since);
+        if self.now < due {
+            picture.wake(due.min(self.now.checked_add(attempt::SETTLES).unwrap_or(due)));
+            return;
+        }
+        let left: Vec<&str> = parts.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
+        let what = if left.is_empty() { "its Job does".to_owned() } else { format!("{} do", left.join(", ")) };
+        let message = format!("{what} not go; is the node of its pods there?");
+        picture.notes.push(Trouble { kind: TroubleKind::CleanupFailing, run: Some(id.to_owned()), message });
+    }
+
+    /// Why a live attempt does not get on.
+    fn wait(&self, id: &str, parts: &Parts<'a>, picture: &mut Picture) {
+        let Some(job) = parts.job else { return };
+        let tell = |(kind, message)| Trouble { kind, run: Some(id.to_owned()), message };
+        picture.notes.extend(parts.pods.iter().find_map(|pod| waiting::waiting(pod)).map(tell));
+        if waiting::held(job) {
+            let message = "its Job is suspended by somebody else, such as a queue controller".to_owned();
+            picture.notes.push(tell((TroubleKind::WaitingForCapacity, message)));
+        } else if parts.pods.is_empty()
+            && let Some(since) = job.metadata.creation_timestamp.as_ref()
+        {
+            let due = since.0.checked_add(PODS_WITHIN).unwrap_or(since.0);
+            if due <= self.now {
+                let name = job.metadata.name.as_deref().unwrap_or_default();
+                let message = format!("it has no pods yet; `kubectl describe job {name}` says why");
+                picture.notes.push(tell((TroubleKind::PodsMissing, message)));
+            } else {
+                picture.wake(due);
+            }
+        }
+    }
+}
+
+/// Adds what is seen of an attempt to what is remembered of its run.
+fn merge(run: &mut ObservedRun, number: u32, state: AttemptState) {
+    let news = |run: &ObservedRun| {
+        let result = matches!(&state, AttemptState::Ended { result: Some(_), .. });
+        state.live() || (result && run.result.is_none())
+    };
+    let remembered = run.attempts.iter().position(|a| a.number == number);
+    match remembered {
+        Some(at) if news(run) => run.attempts[at].state = state,
+        Some(_) => {}
+        None => run.attempts.push(Attempt { number, state, forgiven: false }),
+    }
+}
+
+/// The part of a Job's name before the attempt, and the attempt.
+fn stem(job: &str) -> Option<(&str, u32)> {
+    let (stem, digits) = job.rsplit_once("-a")?;
+    let attempt: u32 = digits.parse().ok()?;
+    (attempt > 0 && digits == attempt.to_string()).then_some((stem, attempt))
+}
+
+fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Whether a Job belongs to the benchmark of this UID.
+fn owned(job: &Job, uid: &str) -> bool {
+    controller(job.metadata.owner_references.as_deref(), "MixupBenchmark").is_some_and(|o| o.uid == uid)
+}
+
+fn controller<'a>(
+    owners: Option<&'a [k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]>,
+    kind: &str,
+) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+    owners?.iter().find(|o| o.controller == Some(true) && o.kind == kind)
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
