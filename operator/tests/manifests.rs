@@ -153,6 +153,21 @@ fn the_plan_shows_every_run_its_parameters_and_its_published_number() {
 }
 
 #[test]
+fn what_only_a_cluster_knows_is_said_by_plan_and_refused_by_run() {
+    let manifest = changed("  trainer:", "  reference: {benchmark: nightly}\n  trainer:");
+    let (code, out, _) = mixbench(&["plan", "-"], &manifest);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("reference: the means of the benchmark nightly where it has the cell; only a cluster"),
+        "{out}"
+    );
+    let (code, _, err) = mixbench(&["run", "-"], &manifest);
+    assert_eq!(code, 4);
+    let said = "spec.reference.benchmark: the means of `nightly` are known on a cluster only; write its numbers into";
+    assert!(err.contains(said), "{err}");
+}
+
+#[test]
 fn usage_errors_end_with_4_and_help_with_0() {
     for args in [&["lint"][..], &["nonsense"], &["plan", "a", "b"], &["lint", "-", "--output", "xml"], &[]] {
         assert_eq!(mixbench(args, "").0, 4, "{args:?}");

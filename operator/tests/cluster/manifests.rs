@@ -28,6 +28,14 @@ fn refusal(answer: kube::Result<Value>) -> Option<String> {
     }
 }
 
+/// What `kubectl` prints; it must succeed.
+#[track_caller]
+fn kubectl(control: &Control, args: &[&str]) -> String {
+    let out = Command::new("kubectl").args(args).env("KUBECONFIG", &control.kubeconfig).output().unwrap();
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn the_server_refuses_every_bad_manifest_as_lint_does() {
     let stage = Stage::without_operator(&Control::shared()).await;
@@ -107,11 +115,41 @@ async fn the_server_takes_every_manifest_of_the_tree() {
         if !text.contains("\nkind: MixupBenchmark\n") || file.ends_with("bad/manifests.yaml") {
             continue;
         }
-        let apply = ["apply", "--dry-run=server", "--validate=strict", "-n", &stage.namespace, "-f", file];
-        let mut kubectl = Command::new("kubectl");
-        let out = kubectl.args(apply).env("KUBECONFIG", &control.kubeconfig).current_dir(root).output().unwrap();
-        assert!(out.status.success(), "{file}: {}", String::from_utf8_lossy(&out.stderr));
+        let file = root.join(file);
+        let file = file.to_str().unwrap();
+        kubectl(&control, &["apply", "--dry-run=server", "--validate=strict", "-n", &stage.namespace, "-f", file]);
         taken += 1;
     }
     assert!(taken >= 3, "{taken}");
+}
+
+#[tokio::test]
+async fn kubectl_knows_short_names_columns_and_units() {
+    let control = Control::shared();
+    let stage = Stage::without_operator(&control).await;
+    let created = stage.create("good", bad::good()["spec"].clone()).await;
+    let condition = json!({"type": "GatePassed", "status": "True", "reason": "Pass", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let body = json!({"status": {"summary": "2/2 done", "best": "resnet20 mixup 87.30", "conditions": [condition]}});
+    let path = format!("namespaces/{}/mixupbenchmarks/{}/status", stage.namespace, created.metadata.name.unwrap());
+    let client = control.client().await;
+    let uri = format!("/apis/mixbench.dev/v1alpha1/{path}");
+    let request =
+        Request::builder().method(Method::PATCH).uri(uri).header("content-type", "application/merge-patch+json");
+    client.request::<Value>(request.body(serde_json::to_vec(&body).unwrap()).unwrap()).await.unwrap();
+    for name in ["mixb", "mixbench"] {
+        let table = kubectl(&control, &["get", name, "-n", &stage.namespace]);
+        let lines: Vec<String> = table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(lines[0], "NAME SUMMARY GATE BEST AGE");
+        assert!(lines[1].starts_with("good 2/2 done Pass resnet20 mixup 87.30 "), "{table}");
+    }
+    for (field, unit) in [
+        ("spec.retention", "Seconds from the end of a run"),
+        ("spec.trainer.resources", "bytes"),
+        ("spec.gate", "in percentage points"),
+        ("status.cells", "Mean top-1 in percent"),
+    ] {
+        let told = kubectl(&control, &["explain", &format!("mixb.{field}")]);
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(unit), "{field}: {told}");
+    }
 }
