@@ -60,7 +60,9 @@ pub fn move_aside(path: &Path, suffix: &str) -> Result<PathBuf, BackendError> {
 }
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    // A bare name has an empty parent, which is no folder's name.
+    let folder = |p: &'_ Path| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_owned() };
+    path.parent().map_or(Ok(()), |parent| File::open(folder(parent))?.sync_all())
 }
 
 #[cfg(test)]
@@ -82,6 +84,11 @@ mod tests {
     fn an_error_names_the_path() {
         let error = replace(Path::new("/nonexistent/a.json"), "").unwrap_err();
         assert!(error.to_string().contains("/nonexistent/a.json"));
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_folder_of_the_process() {
+        sync_folder(Path::new("Cargo.toml")).unwrap();
     }
 
     #[test]
