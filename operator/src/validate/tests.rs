@@ -44,6 +44,14 @@ fn a_good_manifest_is_right() {
 }
 
 #[test]
+fn a_name_may_be_left_to_the_server() {
+    let generated = |start: &str| problems(&GOOD.replacen("name: quickstart", &format!("generateName: {start}"), 1));
+    assert_eq!(generated("nightly-"), [""; 0]);
+    assert_eq!(generated(&"n".repeat(70)), [""; 0], "the server cuts it");
+    assert!(generated("Nightly-")[0].contains("metadata.name Nightly-xxxxx is no label"));
+}
+
+#[test]
 fn unknown_names_are_refused_with_a_suggestion() {
     refused(
         "name: mixup",
