@@ -20,5 +20,6 @@ PATH=$("$here/binaries.sh" control)/bin:$PATH
 use_folder "$scratch/control"
 unset MIXBENCH_CLUSTER_DIR # the command is no part of the cluster
 api create -f "$here/../../crds/mixupbenchmark.yaml" >&2
-api wait --for=condition=Established crd/mixupbenchmarks.mixbench.dev --timeout 60s >&2
+# Not `wait --for=condition=Established`, which fails where the definition has no conditions yet.
+wait_for crd 60 api get mixupbenchmarks.mixbench.dev
 "$@"
