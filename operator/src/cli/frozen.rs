@@ -24,7 +24,9 @@ fn commands_and_flags_are_these() {
             "lint FILES --output/-o",
             "plan FILE --output/-o --out",
             "run FILE --out --parallelism --gpus --data --output/-o",
-            "report DIR --format --output",
+            "report WHAT --format --output --namespace/-n --kubeconfig --context",
+            "submit FILE --wait --timeout --junit --markdown --namespace/-n --kubeconfig --context",
+            "wait NAME --timeout --junit --markdown --namespace/-n --kubeconfig --context",
             "crd",
             "completions SHELL"
         ]

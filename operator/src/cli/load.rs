@@ -22,6 +22,8 @@ pub struct Loaded {
     pub benchmark: MixupBenchmark,
     /// As it will be planned.
     pub spec: ValidSpec,
+    /// As written, without what a cluster says of it.
+    pub document: serde_json::Value,
 }
 
 /// A problem and where it stands.
@@ -117,7 +119,9 @@ fn parse(name: &str, text: &str) -> Result<Vec<Loaded>, Vec<Located>> {
                     let at = document.locate("metadata.name");
                     bad.push(located(name, at, problem.remedy("give it another name")));
                 }
-                good.push(Loaded { file: name.to_owned(), benchmark, spec });
+                let mut json = document.to_json();
+                json.as_object_mut().and_then(|top| top.remove("status"));
+                good.push(Loaded { file: name.to_owned(), benchmark, spec, document: json });
             }
             Err(problems) => bad.extend(problems.into_iter().map(|p| located(name, document.locate(&p.path), p))),
         }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::aggregate::Outcome;
 
+mod cluster;
 mod columns;
 mod completions;
 mod crd;
@@ -15,6 +16,8 @@ pub mod load;
 mod plan;
 mod report;
 mod run;
+mod submit;
+mod wait;
 
 #[cfg(test)]
 mod frozen;
@@ -39,14 +42,15 @@ Exit codes:
   0  pass: every cell with a reference passed (or there was nothing to judge)
   1  regressed: a cell is surely below its reference by more than the tolerance
   2  inconclusive: no cell regressed, and one needs more trials
-  3  failed: a run failed, was stopped, or is missing
-  4  invalid: the manifest or the command line is wrong; nothing was written
+  3  failed: a run failed, was stopped, or is missing, or the waiting for it ended first
+  4  invalid: the manifest or the command line is wrong, or there is no such benchmark; nothing was written
 
 Examples:
   mixbench lint crds/benchmarks/*.yaml
   mixbench plan crds/benchmarks/quickstart.yaml
   mixbench run crds/benchmarks/quickstart.yaml
   mixbench report mixbench-out/quickstart --format markdown
+  mixbench submit crds/benchmarks/quickstart.yaml --wait
 
 `mixbench COMMAND --help` shows examples of a command.";
 
@@ -58,8 +62,12 @@ enum Command {
     Plan(plan::Args),
     /// Train everything that a manifest plans, on this machine
     Run(run::Args),
-    /// Show what an output folder came to
+    /// Show what an output folder, or a benchmark on a cluster, came to
     Report(report::Args),
+    /// Create a manifest's benchmark on a cluster, and wait for it if told to
+    Submit(submit::Args),
+    /// Wait until a benchmark on a cluster is finished
+    Wait(wait::Args),
     /// Print the custom resource definition for a cluster
     Crd(crd::Args),
     /// Print the completions of a shell
@@ -85,6 +93,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Outcome>
         Command::Plan(args) => plan::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Submit(args) => submit::run(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -8,6 +8,7 @@
 
 pub mod act;
 pub mod client;
+pub mod desk;
 pub mod events;
 pub mod http;
 pub mod job;

@@ -11,9 +11,7 @@ use crate::status::Reason;
 /// compared with, whatever becomes of the other one. Pure.
 pub fn resolve(plan: &mut Plan, own: &MixupBenchmark, other: Option<&MixupBenchmark>) -> Option<Trouble> {
     let name = plan.reference_benchmark.clone()?;
-    let inline = &own.spec.reference.inline;
-    let given = |cell: &PlannedCell| inline.iter().any(|i| i.backbone == cell.backbone && i.method == cell.label);
-    let cells = plan.cells.iter_mut().filter(|cell| !given(cell));
+    let cells = plan.cells.iter_mut().filter(|cell| !given(own, cell));
     let source = format!("benchmark {name}");
     if let Some(judged) = own.status.as_ref().filter(|status| is_judged(status)) {
         compare(cells, &judged.cells, |cell| cell.reference.as_deref(), &source);
@@ -38,6 +36,30 @@ pub fn resolve(plan: &mut Plan, own: &MixupBenchmark, other: Option<&MixupBenchm
     Some(Trouble { kind, run: None, message })
 }
 
+/// Puts into the plan what the benchmark's own status says that its cells were compared with, whoever has asked the other one: for whoever
+/// reads a status and sees no other benchmark. Pure.
+pub fn recall(plan: &mut Plan, own: &MixupBenchmark) {
+    let Some(name) = plan.reference_benchmark.clone() else { return };
+    let rows: &[CellStatus] = own.status.as_ref().map_or(&[], |status| &status.cells);
+    for cell in plan.cells.iter_mut().filter(|cell| !given(own, cell)) {
+        if rows.iter().any(|row| same(row, cell) && row.reference.is_some()) {
+            compare([cell].into_iter(), rows, |row| row.reference.as_deref(), &format!("benchmark {name}"));
+        } else {
+            cell.reference =
+                Reference::None { why: format!("benchmark {name}, the reference, has told no mean of it yet") };
+        }
+    }
+}
+
+/// Whether the manifest gives the cell a number of its own.
+fn given(own: &MixupBenchmark, cell: &PlannedCell) -> bool {
+    own.spec.reference.inline.iter().any(|i| i.backbone == cell.backbone && i.method == cell.label)
+}
+
+fn same(row: &CellStatus, cell: &PlannedCell) -> bool {
+    row.backbone == cell.backbone && row.method == cell.label
+}
+
 /// Gives each cell the number of its counterpart; one without keeps what it has.
 fn compare<'a>(
     cells: impl Iterator<Item = &'a mut PlannedCell>,
@@ -46,7 +68,7 @@ fn compare<'a>(
     source: &str,
 ) {
     for cell in cells {
-        let counterpart = with.iter().find(|c| c.backbone == cell.backbone && c.method == cell.label);
+        let counterpart = with.iter().find(|row| same(row, cell));
         let Some(top1) = counterpart.and_then(&number).and_then(|text| text.parse::<f64>().ok()) else { continue };
         // What it has may be the very number: a published one, where the other benchmark had no such cell.
         if cell.reference.top1().is_none_or(|known| (known - top1).abs() > f64::EPSILON) {
@@ -147,6 +169,20 @@ mod tests {
         assert_eq!(kept.cells[2].reference, plan().cells[2].reference, "its source too");
         let mut open = plan();
         assert!(resolve(&mut open, &benchmark(&judged, true, "ReferenceMissing"), None).is_some());
+    }
+
+    #[test]
+    fn a_status_says_what_its_cells_were_compared_with() {
+        let rows =
+            [cell("method0", "70", Some("71.25")), cell("method1", "70", Some("50.1")), cell("method2", "70", None)];
+        for finished in [false, true] {
+            let mut plan = plan();
+            recall(&mut plan, &benchmark(&rows, finished, "NotFinished"));
+            assert_eq!(numbers(&plan), [Some(71.25), Some(50.0), None]);
+        }
+        let mut published = plan();
+        recall(&mut published, &benchmark(&[cell("method2", "70", Some("60"))], true, "Pass"));
+        assert_eq!(published.cells[2].reference, plan().cells[2].reference, "its source too");
     }
 
     #[test]

@@ -1,25 +1,72 @@
-//! From a plan and what the folder says to a report.
+//! From a plan and what is known of its runs to a report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mixbench_crds::exit::Exit;
 use mixbench_crds::recipe::Recipe;
 use mixbench_crds::result::RunResult;
 
 use super::{CellRow, CellStatus, Environment, Point, REPORT_VERSION, Report, RunRow, RunStatus};
 use crate::aggregate::{Cell, aggregate, outcome};
-use crate::history::{Attempt, End, RunFolder};
 use crate::plan::{Plan, PlannedRun};
 
+/// What is known of a run, wherever it was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// Where it stands.
+    pub(super) status: RunStatus,
+    /// What went wrong, if something did.
+    pub(super) message: Option<String>,
+    /// Its result, which outdoes what was said before it.
+    pub(super) result: Option<RunResult>,
+    /// Attempts that were started.
+    pub(super) attempts: u32,
+    /// Epochs finished so far.
+    pub(super) epochs: u32,
+    /// Top-1 in percent so far.
+    pub(super) top1: Option<f64>,
+    /// Training images a second so far.
+    pub(super) images_per_second: Option<f64>,
+    /// Seconds of training so far.
+    pub(super) train_seconds: f64,
+    /// Device of its last attempt that said it.
+    pub(super) device: Option<String>,
+    /// How a person gets at its log.
+    pub(super) log: String,
+    /// One point for every validated epoch, where they are known.
+    pub(super) curve: Vec<Point>,
+    /// Where and when it was measured, but for the version of mixbench.
+    pub(super) environment: Environment,
+}
+
+impl Seen {
+    /// A run that was never started.
+    pub(super) fn nothing(log: String) -> Self {
+        Self {
+            status: RunStatus::Waiting,
+            message: None,
+            result: None,
+            attempts: 0,
+            epochs: 0,
+            top1: None,
+            images_per_second: None,
+            train_seconds: 0.0,
+            device: None,
+            log,
+            curve: Vec::new(),
+            environment: Environment::default(),
+        }
+    }
+}
+
 impl Report {
-    /// The report of a plan, as far as its runs got. `folders` are by run id.
-    pub fn new(plan: &Plan, folders: &BTreeMap<String, RunFolder>, now: Timestamp) -> Self {
-        let nothing = RunFolder::default();
-        let folder = |run: &PlannedRun| folders.get(&run.run.id).unwrap_or(&nothing);
+    /// The report of a plan. `seen` says of each of its runs what is known; `command` makes the report anew.
+    pub(super) fn build(plan: &Plan, seen: impl Fn(&PlannedRun) -> Seen, command: String, now: Timestamp) -> Self {
+        let all: Vec<Seen> = plan.runs.iter().map(seen).collect();
+        let of_run = || plan.runs.iter().zip(&all);
         let results: BTreeMap<String, RunResult> =
-            folders.iter().filter_map(|(id, f)| Some((id.clone(), f.good()?.clone()))).collect();
-        let runs: Vec<RunRow> = plan.runs.iter().map(|r| run_row(plan, r, folder(r))).collect();
+            of_run().filter_map(|(r, seen)| Some((r.run.id.clone(), seen.result.clone()?))).collect();
+        let runs: Vec<RunRow> = of_run().map(|(r, seen)| run_row(r, seen)).collect();
         let cells = aggregate(plan, &results);
         let recipe = Recipe::find(&plan.recipe);
         let data = plan.runs.first().map_or(String::new(), |r| r.run.spec.data.name.clone());
@@ -36,9 +83,10 @@ impl Report {
             gate: plan.gate.clone(),
             outcome: outcome(&plan.gate, &cells),
             cells: cells.into_iter().enumerate().map(|(index, cell)| cell_row(index, cell, &runs)).collect(),
-            environment: environment(plan.runs.iter().map(folder)),
+            environment: environment(&all),
             runs,
             generated: now,
+            command,
         }
     }
 }
@@ -80,176 +128,66 @@ fn cell_row(index: usize, cell: Cell, runs: &[RunRow]) -> CellRow {
     CellRow { cell, status, problems }
 }
 
-fn run_row(plan: &Plan, planned: &PlannedRun, folder: &RunFolder) -> RunRow {
+fn run_row(planned: &PlannedRun, seen: &Seen) -> RunRow {
     let run = &planned.run;
-    let ledger = &folder.ledger;
-    let last = ledger.attempts.get(&folder.attempt);
-    let result = folder.good();
-    let (status, message) = standing(folder, last);
-    let started = ledger.attempts.values().rev().find_map(|a| a.started.as_ref());
-    // Not `sum`, whose nothing is −0.0.
-    let seconds = ledger.epochs.values().fold(0.0, |sum, e| sum + e.train_seconds);
-    let points = ledger.epochs.values().filter(|e| e.n > 0).map(|e| Point {
-        epoch: e.score.epoch,
-        top1: 100.0 * e.score.correct1 as f64 / e.n as f64,
-        train_loss: e.train_loss,
-        lr: e.lr,
-    });
+    let result = seen.result.as_ref();
     RunRow {
         id: run.id.clone(),
         cell: planned.cell,
         trial: run.trial,
         seed: run.spec.seed,
-        status,
-        top1: result.map(RunResult::top1).or_else(|| ledger.top1(plan.metric)),
+        status: seen.status,
+        top1: result.map(RunResult::top1).or(seen.top1),
         top5: result.map(RunResult::top5),
-        epochs: result.map_or_else(|| ledger.epochs_done(), |r| r.epochs),
+        epochs: result.map_or(seen.epochs, |r| r.epochs),
         epochs_planned: run.spec.training.epochs,
         images_per_second: match result {
             Some(r) if r.train_seconds > 0.0 => Some(r.images as f64 / r.train_seconds),
             Some(_) => None,
-            None => ledger.images_per_second(),
+            None => seen.images_per_second,
         },
-        train_seconds: result.map_or(seconds, |r| r.train_seconds),
-        attempts: folder.attempt,
-        device: result.map(|r| r.device.clone()).or_else(|| Some(started?.device.clone())),
+        train_seconds: result.map_or(seen.train_seconds, |r| r.train_seconds),
+        attempts: seen.attempts,
+        device: result.map(|r| r.device.clone()).or_else(|| seen.device.clone()),
         world_size: run.spec.world.size(),
-        message,
-        log: format!("runs/{}/log.txt", run.id),
-        curve: points.collect(),
+        message: seen.message.clone(),
+        log: seen.log.clone(),
+        curve: seen.curve.clone(),
     }
 }
 
-fn standing(folder: &RunFolder, last: Option<&Attempt>) -> (RunStatus, Option<String>) {
-    match &folder.result {
-        Some(Ok(_)) => return (RunStatus::Finished, None),
-        Some(Err(e)) => return (RunStatus::Stopped, Some(format!("result.json is not believed: {e}"))),
-        None if folder.live => return (RunStatus::Running, None),
-        None => {}
+fn environment(all: &[Seen]) -> Environment {
+    /// Each value once, in order.
+    fn once<'a>(values: impl Iterator<Item = &'a String>) -> Vec<String> {
+        values.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
-    match last.and_then(|a| a.end.as_ref()) {
-        _ if folder.attempt == 0 => (RunStatus::Waiting, None),
-        Some(End::Failed { exit, message }) => {
-            let exit = exit.map_or("killed".to_owned(), exit_name);
-            (RunStatus::Failed, Some(format!("{message} ({exit})")))
-        }
-        Some(End::Stopped { .. }) => (RunStatus::Stopped, Some("stopped on request".to_owned())),
-        Some(End::Finished) => (RunStatus::Stopped, Some("finished, but its result.json is gone".to_owned())),
-        None => (RunStatus::Stopped, Some("its process ended without a word".to_owned())),
-    }
-}
-
-/// The exit as the contract spells it.
-fn exit_name(exit: Exit) -> String {
-    let name = serde_json::to_value(exit).ok().and_then(|v| Some(v.as_str()?.to_owned()));
-    name.unwrap_or_else(|| exit.code().to_string())
-}
-
-fn environment<'a>(folders: impl Iterator<Item = &'a RunFolder>) -> Environment {
-    let mut libtorch = BTreeSet::new();
-    let mut devices = BTreeSet::new();
-    let mut fingerprints = BTreeSet::new();
-    let mut span: Option<(u64, u64)> = None;
-    for folder in folders {
-        for attempt in folder.ledger.attempts.values() {
-            if let Some(started) = &attempt.started {
-                libtorch.insert(started.libtorch.clone());
-                devices.insert(started.device.clone());
-                fingerprints.insert(started.data_fingerprint.clone());
-            }
-            if let Some((first, last)) = attempt.span {
-                span = Some(span.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
-            }
-        }
-        if let Some(result) = folder.good() {
-            libtorch.insert(result.libtorch.clone());
-            devices.insert(result.device.clone());
-            fingerprints.insert(result.data_fingerprint.clone());
-        }
-    }
-    let time = |ms: u64| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok();
+    let parts = || all.iter().map(|seen| &seen.environment);
+    let results = || all.iter().filter_map(|seen| seen.result.as_ref());
     Environment {
         mixbench: env!("CARGO_PKG_VERSION").to_owned(),
-        libtorch: libtorch.into_iter().collect(),
-        devices: devices.into_iter().collect(),
-        data_fingerprints: fingerprints.into_iter().collect(),
-        first_event: span.and_then(|(first, _)| time(first)),
-        last_event: span.and_then(|(_, last)| time(last)),
+        libtorch: once(parts().flat_map(|e| &e.libtorch).chain(results().map(|r| &r.libtorch))),
+        devices: once(parts().flat_map(|e| &e.devices).chain(results().map(|r| &r.device))),
+        data_fingerprints: once(
+            parts().flat_map(|e| &e.data_fingerprints).chain(results().map(|r| &r.data_fingerprint)),
+        ),
+        first_event: parts().filter_map(|e| e.first_event).min(),
+        last_event: parts().filter_map(|e| e.last_event).max(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::{Outcome, Verdict};
-    use crate::backend::fake::result;
     use crate::backend::fixture::plan;
-    use mixbench_crds::event::Position;
-    use mixbench_crds::result::ResultError;
-
-    /// A folder whose last attempt ended so.
-    fn ended(end: Option<End>) -> RunFolder {
-        let mut folder = RunFolder { attempt: 1, ..RunFolder::default() };
-        folder.ledger.attempts.insert(1, Attempt { end, ..Attempt::default() });
-        folder
-    }
-
-    fn failed(exit: Option<Exit>) -> RunFolder {
-        ended(Some(End::Failed { exit, message: "no".into() }))
-    }
-
-    #[test]
-    fn where_a_run_stands_is_read_from_its_folder() {
-        let stopped = End::Stopped { position: Position::default(), saved: true };
-        let cases = [
-            (RunFolder::default(), RunStatus::Waiting, None),
-            (RunFolder { live: true, ..ended(None) }, RunStatus::Running, None),
-            (ended(None), RunStatus::Stopped, Some("without a word")),
-            (ended(Some(stopped)), RunStatus::Stopped, Some("on request")),
-            (ended(Some(End::Finished)), RunStatus::Stopped, Some("result.json is gone")),
-            (failed(Some(Exit::OutOfMemory)), RunStatus::Failed, Some("no (out-of-memory)")),
-            (failed(None), RunStatus::Failed, Some("no (killed)")),
-            (RunFolder { result: Some(Ok(result("r", 1, 50.0))), ..ended(None) }, RunStatus::Finished, None),
-            (
-                RunFolder { result: Some(Err(ResultError::Version(9))), ..ended(None) },
-                RunStatus::Stopped,
-                Some("version 9"),
-            ),
-        ];
-        for (folder, status, words) in cases {
-            let (found, message) = standing(&folder, folder.ledger.attempts.get(&folder.attempt));
-            assert_eq!(found, status);
-            match words {
-                Some(words) => assert!(message.as_deref().unwrap_or_default().contains(words), "{message:?}"),
-                None => assert_eq!(message, None),
-            }
-        }
-    }
-
-    #[test]
-    fn a_cell_with_a_failed_trial_has_no_verdict() {
-        let plan = plan(2, 2);
-        let mut folders = BTreeMap::new();
-        for (i, run) in plan.runs.iter().enumerate() {
-            let id = run.run.id.clone();
-            let finished = RunFolder { result: Some(Ok(result(&id, 1, 50.0))), ..ended(Some(End::Finished)) };
-            folders.insert(id, if i == 0 { failed(Some(Exit::Data)) } else { finished });
-        }
-        let report = Report::new(&plan, &folders, Timestamp::UNIX_EPOCH);
-        assert_eq!(report.outcome, Outcome::Failed);
-        assert_eq!(report.cells.iter().map(CellRow::word).collect::<Vec<_>>(), ["failed", "no-reference"]);
-        assert_eq!(report.cells[0].problems.len(), 1);
-        assert_eq!(report.cells[1].cell.verdict, Verdict::NoReference);
-        assert_eq!(report.environment.devices, ["imagined"]);
-    }
 
     #[test]
     fn what_differs_from_the_recipe_is_listed() {
+        let report =
+            |plan: &Plan| Report::build(plan, |_| Seen::nothing(String::new()), String::new(), Timestamp::UNIX_EPOCH);
         let mut plan = plan(1, 1);
-        assert!(Report::new(&plan, &BTreeMap::new(), Timestamp::UNIX_EPOCH).overrides.is_empty());
+        assert!(report(&plan).overrides.is_empty());
         plan.runs[0].run.spec.training.epochs = 99;
         plan.runs[0].run.spec.training.schedule.lr = 0.5;
-        let report = Report::new(&plan, &BTreeMap::new(), Timestamp::UNIX_EPOCH);
-        assert_eq!(report.overrides, ["epochs = 99", "schedule.lr = 0.5"]);
+        assert_eq!(report(&plan).overrides, ["epochs = 99", "schedule.lr = 0.5"]);
     }
 }

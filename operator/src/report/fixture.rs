@@ -53,6 +53,7 @@ pub(crate) fn report() -> Report {
             last_event: Some(Timestamp::UNIX_EPOCH),
         },
         generated: Timestamp::UNIX_EPOCH,
+        command: "mixbench report DIR".into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a benchmark came to: one value, built from a plan and an output folder, that every format renders.
+//! What a benchmark came to: one value, built from a plan and an output folder or a status on a cluster, that every format renders.
 //!
 //! ```text
 //! Plan + folder ─► Report ─► Grid (rows, once) ─► table, markdown, csv
@@ -13,8 +13,10 @@ use crate::aggregate::{Cell, Outcome, Verdict};
 use crate::plan::Gate;
 
 mod build;
+mod cluster;
 mod csv;
 mod escape;
+mod folder;
 pub mod grid;
 mod html;
 mod junit;
@@ -61,6 +63,9 @@ pub struct Report {
     pub environment: Environment,
     /// When the report was made.
     pub generated: Timestamp,
+    /// The command that makes it anew, but for its `--format`.
+    #[serde(default)]
+    pub command: String,
 }
 
 /// A cell and how far it got.
@@ -122,7 +127,7 @@ pub struct RunRow {
     pub world_size: u32,
     /// What went wrong, if something did.
     pub message: Option<String>,
-    /// Where its log lies, relative to the output folder.
+    /// Where its log lies, relative to the output folder; on a cluster the command that shows it.
     pub log: String,
     /// One point for every validated epoch.
     pub curve: Vec<Point>,

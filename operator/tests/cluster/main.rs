@@ -5,6 +5,7 @@
 
 #[path = "../bad/mod.rs"]
 mod bad;
+mod desk;
 mod manifests;
 #[allow(dead_code, reason = "modules that use the rest join one by one")]
 mod support;

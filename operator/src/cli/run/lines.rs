@@ -8,7 +8,7 @@ use crate::history::Ledger;
 use crate::plan::{Plan, PlannedRun};
 
 /// A run's name for people.
-pub(super) fn name(plan: &Plan, planned: &PlannedRun) -> String {
+pub(in crate::cli) fn name(plan: &Plan, planned: &PlannedRun) -> String {
     let cell = &plan.cells[planned.cell];
     format!("{} × {} #{}", cell.backbone, cell.label, planned.run.trial)
 }

@@ -21,6 +21,7 @@ mod lines;
 mod screen;
 mod stop;
 
+pub(super) use lines::name;
 use screen::Screen;
 use stop::Stops;
 

@@ -32,9 +32,10 @@ pub(super) fn render(report: &Report) -> String {
     out.push_str("</main>\n");
     writeln!(
         out,
-        "<footer>Made by mixbench {} at {} UTC. <code>mixbench report DIR --format html</code> makes this page anew from the output folder.</footer>",
+        "<footer>Made by mixbench {} at {} UTC. <code>{} --format html</code> makes this page anew.</footer>",
         escape(&report.environment.mixbench),
-        time(report.generated)
+        time(report.generated),
+        escape(&report.command)
     )
     .expect("a string");
     write!(out, "<script>{JS}</script>\n</body>\n</html>\n").expect("a string");
