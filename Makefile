@@ -5,18 +5,20 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PROFILE ?= default
+static := x86_64-unknown-linux-gnu
 bin := $(TARGET)/debug
 export MIXBENCH_BIN_DIR := $(bin)
 
 # Provisioned by the first recipe line that needs them; a LIBTORCH set outside wins. torch-sys is compiled anew when its value changes.
 torch = LIBTORCH=$${LIBTORCH:-$$(scripts/libtorch.sh)} && export LIBTORCH &&
 tools = tools=$$(scripts/tools.sh) && PATH=$$tools:$$PATH && export PATH &&
+go = go=$$(scripts/go.sh) && PATH=$$go:$$PATH && export PATH &&
 
 .PHONY: help check-tools demo build release dist images test test-cluster lint fmt doc generate drift guards policy chart e2e bench env
 .PHONY: clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check-tools: ## Check what the machine must have, and print the apt line that brings what it lacks
 	@scripts/check-tools.sh
@@ -32,9 +34,14 @@ release: check-tools ## Build both binaries with optimisation
 	$(torch) cargo build --locked --release -p mixbench-trainer
 	cargo build --locked --release -p mixbench-operator
 
-dist: check-tools ## Build both binaries as a release ships them, into target/dist
-	$(torch) cargo build --locked --profile dist -p mixbench-trainer
-	cargo build --locked --profile dist -p mixbench-operator
+# The operator's image has no libraries, so it is linked statically, which takes a target by name: with none, build scripts and macros
+# would be too. The trainer's looks for libtorch beside itself only.
+dist: check-tools ## Build both binaries as a release ships them
+	$(torch) MIXBENCH_RELOCATABLE=1 cargo build --locked --profile dist -p mixbench-trainer
+	cargo build --locked --profile dist -p mixbench-operator --target $(static) --config 'target.$(static).rustflags=["-Ctarget-feature=+crt-static"]'
+
+images: dist ## Build the images of both and print the folder of their archives; VARIANT=cuda puts CUDA into the trainer's
+	@scripts/images.sh $(VARIANT)
 
 test: check-tools lint guards policy doc build drift ## Run everything that must pass
 	$(torch) cargo test --locked --quiet --workspace --doc
@@ -44,13 +51,14 @@ test: check-tools lint guards policy doc build drift ## Run everything that must
 # They wait most of the time, so more of them run at once than there are processors.
 test-cluster: ## Test the operator on a control plane (started for it; no root)
 	$(tools) cargo nextest run --locked -p mixbench-operator --test cluster --no-run
-	$(tools) tests/cluster/with-control.sh cargo nextest run --locked -p mixbench-operator --test cluster --profile $(PROFILE) \
+	$(go) $(tools) tests/cluster/with-control.sh cargo nextest run --locked -p mixbench-operator --test cluster --profile $(PROFILE) \
 	  --ignore-default-filter --test-threads 8 $(ARGS)
 
 lint: ## Check formatting, lints and shell scripts
 	cargo fmt --all --check
 	$(torch) cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(tools) shellcheck .ci/run $$(git ls-files '*.sh')
+	$(tools) hadolint operator/Dockerfile trainer/Dockerfile
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -78,7 +86,10 @@ policy: ## Check licences, sources and unused dependencies
 	$(tools) cargo shear --locked
 
 chart: ## Check chart and manifests, and install the chart, on an API server of our own
-	tests/chart/check.sh
+	$(go) tests/chart/check.sh
+
+e2e: dist ## Train in pods of a real node, disturb them, and compare with mixbench run (root, minutes)
+	$(go) PROFILE=$(PROFILE) tests/node/e2e.sh $(ARGS)
 
 bench: check-tools ## Measure the train step beside PyTorch eager on the same libtorch
 	$(torch) cargo bench --locked -p mixbench-trainer --bench step

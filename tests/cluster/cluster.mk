@@ -4,10 +4,10 @@ cluster := $(or $(MIXBENCH_CLUSTER),$(or $(MIXBENCH_CACHE),$(or $(XDG_CACHE_HOME
 .PHONY: cluster-binaries cluster-up cluster-down cluster-shell
 
 cluster-binaries: ## Build the programs of the test cluster (once, minutes)
-	@tests/cluster/binaries.sh node kwok kubeconform
+	@$(go) tests/cluster/binaries.sh node kwok kubeconform
 
 cluster-up: ## Start a Kubernetes of one node (root), with the images named in IMAGES
-	@tests/cluster/node-up.sh $(cluster) $(IMAGES)
+	@$(go) tests/cluster/node-up.sh $(cluster) $(IMAGES)
 
 cluster-down: ## End it and remove what it left
 	@tests/cluster/node-down.sh $(cluster)
