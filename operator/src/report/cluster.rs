@@ -8,9 +8,10 @@ use mixbench_crds::result::RunResult;
 
 use super::build::Seen;
 use super::{Environment, Report, RunStatus};
+use crate::aggregate::Outcome;
 use crate::kube::reference;
 use crate::plan::plan;
-use crate::status::record;
+use crate::status::{Reason, record};
 use crate::validate::{Problem, validate};
 
 impl Report {
@@ -29,8 +30,18 @@ impl Report {
             Some(row) => seen(row, status, namespace),
             None => Seen::nothing(String::new()),
         };
-        Ok(Self::build(&plan, |planned| seen(&planned.run.id), command, now))
+        let mut report = Self::build(&plan, |planned| seen(&planned.run.id), command, now);
+        if report.outcome != Outcome::Failed && unjudged(status) {
+            report.outcome = Outcome::Inconclusive;
+        }
+        Ok(report)
     }
+}
+
+/// Whether the benchmark to compare with has told nothing yet: then the operator leaves the gate open.
+fn unjudged(status: &BenchmarkStatus) -> bool {
+    let open = [Reason::ReferenceMissing, Reason::ReferenceUnfinished].map(<&str>::from);
+    status.conditions.iter().any(|c| c.type_ == "GatePassed" && open.contains(&c.reason.as_str()))
 }
 
 fn seen(row: &RunRow, status: &BenchmarkStatus, namespace: &str) -> Seen {
@@ -134,14 +145,25 @@ mod tests {
     }
 
     /// The benchmark with the status that the operator writes for these results, read back from the API server.
-    fn with_status(mut benchmark: MixupBenchmark, results: &BTreeMap<String, RunResult>) -> MixupBenchmark {
-        let plan = plan(&validate(&benchmark).expect("valid"));
+    fn with_status(benchmark: MixupBenchmark, results: &BTreeMap<String, RunResult>) -> MixupBenchmark {
+        turned(benchmark, None, results)
+    }
+
+    /// The same, beside another benchmark.
+    fn turned(
+        mut benchmark: MixupBenchmark,
+        other: Option<&MixupBenchmark>,
+        results: &BTreeMap<String, RunResult>,
+    ) -> MixupBenchmark {
+        let mut plan = plan(&validate(&benchmark).expect("valid"));
+        let troubles: Vec<_> = reference::resolve(&mut plan, &benchmark, other).into_iter().collect();
         let run = |(id, result): (&String, &RunResult)| {
             (id.clone(), ObservedRun { result: Some(result.clone()), ..ObservedRun::default() })
         };
         let observed = Observed { suspended: true, runs: results.iter().map(run).collect(), ..Observed::default() };
         let progress = BTreeMap::new();
-        let context = Context { benchmark: &benchmark, now: Timestamp::UNIX_EPOCH, troubles: &[], progress: &progress };
+        let context =
+            Context { benchmark: &benchmark, now: Timestamp::UNIX_EPOCH, troubles: &troubles, progress: &progress };
         benchmark.status = Some(status(&plan, &observed, context));
         serde_json::from_str(&serde_json::to_string(&benchmark).expect("JSON")).expect("the same")
     }
@@ -195,6 +217,45 @@ mod tests {
             report.cells[1].cell.reference,
             Reference::Known { top1: 50.2, source: "benchmark baseline".into() }
         );
+    }
+
+    /// What the operator's gate says, as an outcome.
+    fn gate(benchmark: &MixupBenchmark) -> Outcome {
+        let status = benchmark.status.as_ref().expect("a status");
+        let gate = status.conditions.iter().find(|c| c.type_ == "GatePassed").expect("a gate");
+        match (gate.status.as_str(), gate.reason.as_str()) {
+            ("True", _) => Outcome::Pass,
+            ("False", "Regressed") => Outcome::Regressed,
+            ("Unknown", "Inconclusive" | "ReferenceMissing" | "ReferenceUnfinished") => Outcome::Inconclusive,
+            _ => Outcome::Failed,
+        }
+    }
+
+    #[test]
+    fn the_outcome_is_what_the_operators_gate_says() {
+        let compared = |top1: &str| json!({"inline": [{"backbone": "resnet20", "method": "vanilla", "top1": top1}]});
+        let other = json!({"benchmark": "baseline"});
+        let unfinished = benchmark(&[]);
+        let cases = [
+            (json!({}), None, Outcome::Pass),
+            (compared("10"), None, Outcome::Pass),
+            (compared("90"), None, Outcome::Regressed),
+            (compared("50.5"), None, Outcome::Inconclusive),
+            (other.clone(), None, Outcome::Inconclusive),
+            (other, Some(&unfinished), Outcome::Inconclusive),
+        ];
+        for (reference, other, outcome) in cases {
+            let benchmark = benchmark(&[("reference", reference.clone())]);
+            let plan = plan(&validate(&benchmark).expect("valid"));
+            let mut results = results(&plan);
+            let mut last = result(&plan.runs[plan.runs.len() - 1].run.id, 1, 50.0);
+            last.window = vec![Score { epoch: 1, correct1: 4, correct5: 5 }];
+            results.insert(last.run.clone(), last);
+            let benchmark = turned(benchmark, other, &results);
+            assert_eq!((gate(&benchmark), report(&benchmark).outcome), (outcome, outcome), "{reference}");
+        }
+        let missing = with_status(benchmark(&[]), &BTreeMap::new());
+        assert_eq!((gate(&missing), report(&missing).outcome), (Outcome::Failed, Outcome::Failed));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::super::plan::duration;
 use super::super::run::name;
 use crate::kube::desk::News;
 use crate::plan::Plan;
+use crate::status::Reason;
 
 /// Remembers what was said.
 #[derive(Debug)]
@@ -101,12 +102,16 @@ pub(super) fn live(plan: &Plan, status: &BenchmarkStatus) -> Vec<String> {
 /// Where a benchmark stands, and what keeps it from going on; empty before an operator has looked at it.
 fn standing(benchmark: &MixupBenchmark) -> String {
     let Some(status) = &benchmark.status else { return String::new() };
-    let true_one = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind && c.status == "True");
+    let one = |kind: &str, truth: &str| status.conditions.iter().find(|c| c.type_ == kind && c.status == truth);
+    let true_one = |kind: &str| one(kind, "True");
     let mut parts: Vec<String> = Some(status.summary.clone()).filter(|s| !s.is_empty()).into_iter().collect();
     if true_one("Suspended").is_some() {
         parts.push("suspended until spec.suspend is false".to_owned());
     }
-    if let Some(Condition { reason, message, .. }) = true_one("Degraded") {
+    let waits = true_one("Progressing").filter(|c| c.reason == <&str>::from(Reason::WaitingForCapacity));
+    // An open gate of what is finished says what is missing.
+    let gate = true_one("Finished").and_then(|_| one("GatePassed", "Unknown"));
+    for Condition { reason, message, .. } in waits.into_iter().chain(true_one("Degraded")).chain(gate) {
         parts.push(if message.is_empty() { reason.clone() } else { format!("{reason}: {message}") });
     }
     parts.join("; ")
@@ -147,6 +152,21 @@ mod tests {
                 "quickstart: 0/6 done, 6 queued; suspended until spec.suspend is false; ImagePull: resnet20-mixup-0: no such image"
             ]
         );
+    }
+
+    #[test]
+    fn what_a_benchmark_waits_for_is_told_and_that_it_works_is_not() {
+        let waits = [("Progressing", "WaitingForCapacity", "0/1 nodes are available")];
+        assert_eq!(
+            standing(&benchmark("0/6 done, 1 running", &waits)),
+            "0/6 done, 1 running; WaitingForCapacity: 0/1 nodes are available"
+        );
+        let works = [("Progressing", "RunsActive", "0/6 done, 1 running")];
+        assert_eq!(standing(&benchmark("0/6 done, 1 running", &works)), "0/6 done, 1 running");
+        let mut open =
+            benchmark("6/6 done", &[("Finished", "AllRecorded", ""), ("GatePassed", "ReferenceMissing", "no")]);
+        open.status.as_mut().expect("a status").conditions[1].status = "Unknown".into();
+        assert_eq!(standing(&open), "6/6 done; ReferenceMissing: no");
     }
 
     #[test]
