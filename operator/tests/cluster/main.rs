@@ -6,6 +6,7 @@
 #[path = "../bad/mod.rs"]
 mod bad;
 mod desk;
+mod lease;
 mod manifests;
 #[allow(dead_code, reason = "modules that use the rest join one by one")]
 mod support;
