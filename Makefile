@@ -64,16 +64,19 @@ fmt: ## Format the code
 	cargo fmt --all
 
 # The custom resource lists the names of the catalog, so its writer is built after the catalog is written.
-generate: build ## Write crds/catalog.json and crds/mixupbenchmark.yaml
+generate: build ## Write crds/catalog.json, crds/mixupbenchmark.yaml and docs/reference.md
 	$(bin)/mixbench-trainer catalog > crds/catalog.json.tmp
 	mv crds/catalog.json.tmp crds/catalog.json
 	$(torch) cargo build --locked --workspace --bins
 	$(bin)/mixbench crd > crds/mixupbenchmark.yaml.tmp
 	mv crds/mixupbenchmark.yaml.tmp crds/mixupbenchmark.yaml
+	$(bin)/mixbench crd --format markdown > docs/reference.md.tmp
+	mv docs/reference.md.tmp docs/reference.md
 
 drift: build ## Check that the generated files are what `make generate` would write
 	$(bin)/mixbench-trainer catalog | diff -u crds/catalog.json - >&2 || { echo "crds/catalog.json is stale: run make generate" >&2; exit 1; }
 	$(bin)/mixbench crd | diff -u crds/mixupbenchmark.yaml - >&2 || { echo "crds/mixupbenchmark.yaml is stale: run make generate" >&2; exit 1; }
+	$(bin)/mixbench crd --format markdown | diff -u docs/reference.md - >&2 || { echo "docs/reference.md is stale: run make generate" >&2; exit 1; }
 
 doc: ## Build the API documentation, with links that lead somewhere
 	$(torch) RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps

@@ -40,7 +40,7 @@ pub use pod::{EnvVar, PullPolicy, Resources, SecretRef, TaintEffect, Toleration,
 pub use recipe::{Overrides, RecipeRef};
 pub use retention::{DEFAULT_RUN_JOBS_TTL_SECONDS, RetentionSpec};
 pub use row::{AttemptEnd, EndReason, Environment, ResultRow, RunPhase, RunProgress, RunStatus};
-pub use schema::{API_VERSION, GROUP, KIND, MAX_RUNS, schema};
+pub use schema::{API_VERSION, DECIMAL, GROUP, KIND, MAX_RUNS, end_reasons, schema};
 pub use status::{BenchmarkStatus, CellStatus};
 pub use storage::{StorageSpec, StorageVolume};
 pub use trainer::TrainerSpec;

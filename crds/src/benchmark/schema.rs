@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::rules;
+use super::{EndReason, rules};
 use crate::catalog::Catalog;
 use crate::recipe::Recipe;
 
@@ -36,8 +36,8 @@ pub(super) const RELATIVE: &str = r"^[^/.][^/]*(/[^/.][^/]*)*$";
 pub(super) const ABSOLUTE: &str = r"^(/\.?[^/.:][^/:]*)+$";
 /// Amounts of a resource ≥ 0.
 pub(super) const QUANTITY: &str = r"^[0-9]{1,15}(\.[0-9]{1,9})?([mkMGTPE]|[KMGTPE]i)?$";
-/// Numbers ≥ 0 as text.
-const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,12})?([eE]-?[0-9]{1,2})?$";
+/// Pattern of numbers ≥ 0 as text.
+pub const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,12})?([eE]-?[0-9]{1,2})?$";
 
 /// Schema of a manifest (`spec`, `status` and the rules over all of it), as it is installed.
 pub fn schema() -> &'static Value {
@@ -46,6 +46,17 @@ pub fn schema() -> &'static Value {
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
     });
     &SCHEMA
+}
+
+/// Every [`EndReason`] and what it means, in their order.
+pub fn end_reasons() -> Vec<(EndReason, String)> {
+    let schema = schemars::schema_for!(EndReason).to_value();
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let read = |variant: &Value| {
+        let reason = serde_json::from_value(variant["const"].clone()).ok()?;
+        Some((reason, variant["description"].as_str()?.to_owned()))
+    };
+    variants.filter_map(read).collect()
 }
 
 /// What the derive gives, with what it cannot say.

@@ -27,7 +27,7 @@ fn commands_and_flags_are_these() {
             "report WHAT --format --output --namespace/-n --kubeconfig --context",
             "submit FILE --wait --timeout --junit --markdown --namespace/-n --kubeconfig --context",
             "wait NAME --timeout --junit --markdown --namespace/-n --kubeconfig --context",
-            "crd",
+            "crd --format",
             "completions SHELL"
         ]
     );

@@ -18,7 +18,7 @@ const NOTE: usize = 900;
 pub const REPORTER: &str = "mixbench-operator";
 
 /// Why an event is told; CamelCase in the event. The list is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter, strum::EnumMessage)]
 pub enum Reason {
     /// The Job of a run's first attempt is created.
     RunStarted,

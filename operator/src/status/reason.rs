@@ -1,7 +1,7 @@
 //! The closed list of what a condition may give as its reason.
 
 /// Why a condition is as it is; CamelCase in the resource. The list is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter, strum::EnumMessage)]
 pub enum Reason {
     /// Accepted: the manifest is right.
     Valid,
