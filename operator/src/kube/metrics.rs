@@ -195,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_in_the_handbook() {
+        for name in parse(&busy().render()).keys() {
+            assert!(include_str!("../../../docs/operations.md").contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn turns_and_calls_are_counted_by_what_came_of_them() {
         let families = parse(&busy().render());
         let value = |family: &str, series: &str| {

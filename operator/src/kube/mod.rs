@@ -24,3 +24,6 @@ pub mod pulse;
 pub mod record;
 pub mod reference;
 pub mod trouble;
+
+#[cfg(test)]
+mod handbook;
