@@ -27,6 +27,8 @@ fn commands_and_flags_are_these() {
             "report WHAT --format --output --namespace/-n --kubeconfig --context",
             "submit FILE --wait --timeout --junit --markdown --namespace/-n --kubeconfig --context",
             "wait NAME --timeout --junit --markdown --namespace/-n --kubeconfig --context",
+            "operator --namespace/-n --trainer-image --trainer-pull-policy --listen --concurrency --lease-namespace --lease-name \
+             --no-lease --log-format --kubeconfig --context",
             "crd --format",
             "completions SHELL"
         ]

@@ -13,6 +13,7 @@ mod completions;
 mod crd;
 mod lint;
 pub mod load;
+mod operator;
 mod plan;
 mod report;
 mod run;
@@ -68,6 +69,8 @@ enum Command {
     Submit(submit::Args),
     /// Wait until a benchmark on a cluster is finished
     Wait(wait::Args),
+    /// Look after the benchmarks of a cluster
+    Operator(operator::Args),
     /// Print the custom resource definition for a cluster
     Crd(crd::Args),
     /// Print the completions of a shell
@@ -95,6 +98,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Outcome>
         Command::Report(args) => report::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Operator(args) => operator::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

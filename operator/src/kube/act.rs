@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -82,20 +81,11 @@ fn refusal(error: &kube::Error) -> TroubleKind {
     }
 }
 
-/// Creates the Job of an attempt, after its Service where it has one, or takes over what an earlier turn created before it was cut off.
-/// True if the Job is new.
+/// Creates an object (true), or takes over what an earlier turn created for the same owner before it was cut off (false).
 ///
 /// # Errors
 /// [`ActError`]; nothing is changed that was there.
-pub async fn start(client: &Client, service: Option<&Service>, job: &Job) -> Result<bool, ActError> {
-    if let Some(service) = service {
-        create(client, service).await?;
-    }
-    create(client, job).await
-}
-
-/// Creates an object (true), or finds it created for the same owner.
-async fn create<K>(client: &Client, object: &K) -> Result<bool, ActError>
+pub async fn create<K>(client: &Client, object: &K) -> Result<bool, ActError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -187,5 +177,62 @@ fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
     match K::kind(&()) {
         Cow::Borrowed(kind) => kind,
         Cow::Owned(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error of an answer with this code and message.
+    fn answer(code: u16, reason: &str, message: &str) -> kube::Error {
+        let status = json!({"status": "Failure", "code": code, "reason": reason, "message": message});
+        kube::Error::Api(serde_json::from_value(status).expect("a status"))
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_what_the_api_server_says() {
+        use TroubleKind::{AdmissionDenied, ApiErrors, QuotaExceeded};
+        let cases = [
+            (
+                403,
+                "jobs.batch \"x\" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=2",
+                QuotaExceeded,
+            ),
+            (
+                403,
+                "jobs.batch is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"jobs\" in API group \"batch\"",
+                ApiErrors,
+            ),
+            (
+                403,
+                "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no GPUs",
+                AdmissionDenied,
+            ),
+            (400, "admission webhook \"w\" denied the request: not today", AdmissionDenied),
+            (422, "Job.batch \"x\" is invalid: spec.template: Required value", AdmissionDenied),
+            (500, "Internal error occurred: failed calling webhook \"w\": connection refused", ApiErrors),
+            (429, "too many requests", ApiErrors),
+        ];
+        for (code, message, kind) in cases {
+            assert_eq!(refusal(&answer(code, "Any", message)), kind, "{message}");
+        }
+        assert_eq!(refusal(&kube::Error::LinesCodecMaxLineLengthExceeded), ApiErrors);
+        let mut ending =
+            answer(403, "Forbidden", "unable to create new content in namespace a because it is being terminated");
+        if let kube::Error::Api(status) = &mut ending {
+            let details = json!({"causes": [{"reason": "NamespaceTerminating", "message": "", "field": ""}]});
+            status.details = serde_json::from_value(details).expect("details");
+        }
+        assert_eq!(refusal(&ending), ApiErrors, "it goes with the namespace");
+    }
+
+    #[test]
+    fn what_cannot_be_cleaned_up_says_what_and_why() {
+        let source = answer(500, "InternalError", "etcd is away");
+        let error = ActError::Api { verb: "delete", kind: "Job", name: "j-a1".into(), source };
+        let trouble = error.trouble(Some("run".into()));
+        assert_eq!((trouble.kind, trouble.run.as_deref()), (TroubleKind::CleanupFailing, Some("run")));
+        assert!(trouble.message.starts_with("cannot delete Job j-a1: ") && trouble.message.contains("etcd is away"));
     }
 }

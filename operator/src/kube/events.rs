@@ -140,6 +140,13 @@ impl Herald {
         (Self { sender }, task)
     }
 
+    /// One whose events a test hears.
+    #[cfg(test)]
+    pub(crate) fn overheard() -> (Self, mpsc::Receiver<(Event, ObjectReference)>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self { sender }, receiver)
+    }
+
     /// Tells what `told` says of the object `about`. `job` names the Job of a run, which keeps events of different runs apart.
     pub fn tell(&self, told: Vec<Told>, about: &ObjectReference, job: impl Fn(&str) -> Option<ObjectReference>) {
         for one in told {

@@ -11,6 +11,8 @@ use super::trouble::Trouble;
 
 /// Between two looks at the progress of a benchmark's runs.
 pub const PROGRESS_EVERY: Duration = Duration::from_mins(1);
+/// How long a Service that was created or found is believed in.
+const SERVED: Duration = Duration::from_mins(10);
 /// First and longest wait after a turn that failed.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -22,6 +24,8 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     failures: u32,
     troubles: Vec<Trouble>,
+    uncreated: BTreeSet<String>,
+    served: Option<Instant>,
     asked: Option<Instant>,
     progress: BTreeMap<String, RunProgress>,
 }
@@ -67,6 +71,36 @@ impl Memory {
             r.troubles = troubles;
             news
         })
+    }
+
+    /// A Job could not be created, as far as is known.
+    pub fn uncreated(&self, uid: &str, job: String) {
+        self.write(uid, |r| r.uncreated.insert(job));
+    }
+
+    /// Jobs that could not be created, as far as is known, and that are not among those that are `seen`.
+    pub fn never<'a>(&self, uid: &str, seen: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        let mut all = self.all();
+        let Some(remembered) = all.get_mut(uid).filter(|r| !r.uncreated.is_empty()) else { return BTreeSet::new() };
+        for job in seen {
+            remembered.uncreated.remove(job);
+        }
+        remembered.uncreated.clone()
+    }
+
+    /// A Job was created or found.
+    pub fn created(&self, uid: &str, job: &str) {
+        self.write(uid, |r| r.uncreated.remove(job));
+    }
+
+    /// Whether the benchmark's Service was created or found not long ago.
+    pub fn served(&self, uid: &str, now: Instant) -> bool {
+        self.read(uid, |r| r.served.is_some_and(|at| now.saturating_duration_since(at) < SERVED))
+    }
+
+    /// Its Service was created or found.
+    pub fn serves(&self, uid: &str, now: Instant) {
+        self.write(uid, |r| r.served = Some(now));
     }
 
     /// How far runs are, as far as they were asked.
@@ -126,6 +160,18 @@ mod tests {
         memory.heard("a", &runs(&["x", "y"]), BTreeMap::from([("x".into(), at(1)), ("y".into(), at(2))]));
         memory.heard("a", &runs(&["x", "z"]), BTreeMap::from([("z".into(), at(3))]));
         assert_eq!(memory.progress("a"), BTreeMap::from([("x".into(), at(1)), ("z".into(), at(3))]));
+    }
+
+    #[test]
+    fn a_job_that_was_seen_or_created_after_all_is_no_longer_one_that_never_was() {
+        let memory = Memory::default();
+        for job in ["a", "b", "c"] {
+            memory.uncreated("uid", job.into());
+        }
+        memory.created("uid", "a");
+        assert_eq!(memory.never("uid", ["b", "z"].into_iter()), BTreeSet::from(["c".to_owned()]));
+        assert_eq!(memory.never("uid", [].into_iter()), BTreeSet::from(["c".to_owned()]));
+        assert_eq!(memory.never("other", [].into_iter()), BTreeSet::new());
     }
 
     #[test]

@@ -7,10 +7,16 @@
 //! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
 
 pub mod act;
+mod asking;
 pub mod client;
+pub mod controller;
 pub mod desk;
 pub mod events;
+#[cfg(test)]
+pub(crate) mod fake;
+mod hands;
 pub mod http;
+mod invalid;
 pub mod job;
 pub mod lease;
 pub mod log;
@@ -21,9 +27,13 @@ pub mod observe;
 pub mod pod;
 pub mod progress;
 pub mod pulse;
+pub mod reconcile;
 pub mod record;
 pub mod reference;
 pub mod trouble;
+mod turn;
+#[cfg(test)]
+pub(crate) mod world;
 
 #[cfg(test)]
 mod handbook;

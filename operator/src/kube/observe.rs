@@ -44,6 +44,8 @@ pub struct Seen<'a> {
     pub pods: &'a [Arc<Pod>],
     /// Names of Jobs that the API server has just said do not exist.
     pub gone: &'a BTreeSet<String>,
+    /// Names of Jobs that whoever looks tried to create and could not: the attempts that the status announces have not begun.
+    pub never: &'a BTreeSet<String>,
 }
 
 /// An attempt that the status announces and no cache shows.
@@ -176,6 +178,10 @@ impl<'a> Eye<'a> {
             && !self.attempts.contains_key(&(row.id.clone(), number))
         {
             let job = self.job_name(&row.id, number);
+            if self.seen.never.contains(&job) {
+                picture.observed.runs.insert(row.id.clone(), run);
+                return;
+            }
             let stopping = row.state == RunPhase::Stopping;
             let state = if self.seen.gone.contains(&job) {
                 self.lost(stopping, &job)

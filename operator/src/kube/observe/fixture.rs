@@ -177,5 +177,6 @@ pub(super) fn look(benchmark: &MixupBenchmark, jobs: &[Job], pods: &[Pod], gone:
     let jobs: Vec<Arc<Job>> = jobs.iter().cloned().map(Arc::new).collect();
     let pods: Vec<Arc<Pod>> = pods.iter().cloned().map(Arc::new).collect();
     let gone = gone.iter().map(|name| (*name).to_owned()).collect();
-    observe(&Seen { benchmark, plan: &plan, jobs: &jobs, pods: &pods, gone: &gone }, now()).expect("readable")
+    observe(&Seen { benchmark, plan: &plan, jobs: &jobs, pods: &pods, gone: &gone, never: &BTreeSet::new() }, now())
+        .expect("readable")
 }
