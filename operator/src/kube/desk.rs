@@ -144,7 +144,7 @@ impl Desk {
         let status = match error {
             kube::Error::Api(status) => status,
             kube::Error::SerdeError(e) => return DeskError::Unreadable(e.to_string()),
-            other => return DeskError::Unreachable(chain(other)),
+            other => return DeskError::Unreachable(silence(other)),
         };
         let namespace = || self.namespace.clone();
         match (status.code, name) {
@@ -172,6 +172,14 @@ fn words(status: &Status) -> String {
         ("", "") => format!("HTTP {}", status.code),
         ("", reason) => format!("HTTP {} {reason}", status.code),
         (message, _) => message.to_owned(),
+    }
+}
+
+/// Why no answer came.
+fn silence(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Service(cause) => chain(cause.as_ref()),
+        other => chain(other),
     }
 }
 

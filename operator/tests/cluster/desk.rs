@@ -204,6 +204,30 @@ async fn the_verdict_is_the_exit_code() {
 }
 
 #[tokio::test]
+async fn kubectl_waits_for_the_same_conditions() {
+    let desk = Desk::new().await;
+    let kubectl = |arguments: &[&str]| {
+        let mut command = Command::new("kubectl");
+        command.args(arguments).args(["-n", &desk.stage.namespace]).current_dir(desk.dir.path());
+        command.env("KUBECONFIG", &Control::shared().kubeconfig).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let created = Said::of(kubectl(&["create", "-f", "one.yaml", "-o", "name"]).wait_with_output().unwrap());
+    let name = created.stdout.trim_end();
+    assert_eq!(name, "mixupbenchmark.mixbench.dev/one", "{}", created.stderr);
+    let finished = kubectl(&["wait", "--for=condition=Finished", "--timeout=60s", name]);
+    let ours = desk.start(&["wait", name]);
+    desk.recorded("one", &[50.0]).await;
+    ours.says("one: 1/4 done").await;
+    let passed = || kubectl(&["wait", "--for=condition=GatePassed", "--timeout=0s", name]).wait_with_output().unwrap();
+    assert_eq!(Said::of(passed()).code, 1, "nothing is judged yet");
+    desk.recorded("one", &[50.0, 60.0, 51.0, 61.5]).await;
+    let said = Said::of(finished.wait_with_output().unwrap());
+    assert_eq!((said.code, ours.end().await.code), (0, 0), "{}{}", said.stdout, said.stderr);
+    assert_eq!(Said::of(passed()).code, 0);
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_is_told_with_the_way_out_and_a_generated_one_is_always_new() {
     let desk = Desk::new().await;
     assert_eq!(desk.say(&["submit", "one.yaml"]).code, 0);

@@ -9,7 +9,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use mixbench_crds::benchmark::MixupBenchmark;
 
-use super::{Desk, DeskError, chain, words};
+use super::{Desk, DeskError, silence, words};
 
 /// For so long a server that answered before may refuse what it granted, as one does that has just started.
 const DENIED: Duration = Duration::from_mins(1);
@@ -130,7 +130,7 @@ fn trouble(error: &watcher::Error) -> Trouble {
         InitialListFailed(kube::Error::SerdeError(e))
         | WatchStartFailed(kube::Error::SerdeError(e))
         | WatchFailed(kube::Error::SerdeError(e)) => Trouble::Unreadable(e.to_string()),
-        InitialListFailed(e) | WatchStartFailed(e) | WatchFailed(e) => Trouble::Silent(chain(e)),
+        InitialListFailed(e) | WatchStartFailed(e) | WatchFailed(e) => Trouble::Silent(silence(e)),
         NoResourceVersion => Trouble::Silent(error.to_string()),
     }
 }
