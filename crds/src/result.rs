@@ -89,11 +89,14 @@ impl RunResult {
         Ok(result)
     }
 
-    /// Checks that the result is of run `run` and that its numbers are possible.
+    /// Checks that the result is one of this build's, of run `run`, and that its numbers are possible.
     ///
     /// # Errors
-    /// [`ResultError::WrongRun`] or [`ResultError::OutOfRange`].
+    /// [`ResultError::Version`], [`ResultError::WrongRun`] or [`ResultError::OutOfRange`].
     pub fn check(&self, run: &str) -> Result<(), ResultError> {
+        if self.version != RESULT_VERSION {
+            return Err(ResultError::Version(self.version));
+        }
         if self.run != run {
             return Err(ResultError::WrongRun { found: self.run.clone(), wanted: run.to_owned() });
         }

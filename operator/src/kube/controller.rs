@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::future::{self, FutureExt as _};
+use futures::future::{self, BoxFuture, FutureExt as _, Shared};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
@@ -46,14 +46,24 @@ pub struct Stores {
     pub jobs: Store<Job>,
     /// Their pods, without spec and managed fields.
     pub pods: Store<Pod>,
+    filled: Shared<BoxFuture<'static, bool>>,
 }
 
 impl Stores {
-    /// Waits until every store was filled once.
+    /// Stores that are filled by watches.
+    pub fn new(benchmarks: Store<Guarded>, jobs: Store<Job>, pods: Store<Pod>) -> Self {
+        let wait = (benchmarks.clone(), jobs.clone(), pods.clone());
+        let filled = async move {
+            let (benchmarks, jobs, pods) = wait;
+            let filled = future::join3(benchmarks.wait_until_ready(), jobs.wait_until_ready(), pods.wait_until_ready());
+            matches!(filled.await, (Ok(()), Ok(()), Ok(())))
+        };
+        Self { benchmarks, jobs, pods, filled: filled.boxed().shared() }
+    }
+
+    /// Waits until every store was filled once. Of all that wait for a store, it wakes only one: so one future waits, which all share.
     pub async fn ready(&self) -> bool {
-        let jobs = self.jobs.wait_until_ready();
-        let pods = self.pods.wait_until_ready();
-        self.benchmarks.wait_until_ready().await.is_ok() && jobs.await.is_ok() && pods.await.is_ok()
+        self.filled.clone().await
     }
 
     /// Jobs and pods that carry the benchmark's label.
@@ -118,7 +128,7 @@ async fn filled(stores: Stores) -> bool {
 /// Watches of one namespace, or of all, and whose turn they say it is.
 fn open(edge: &Arc<Edge>, namespace: Option<&str>) -> (Arc<Scope>, Requests) {
     let writers = (Writer::<Guarded>::new(()), Writer::<Job>::new(()), Writer::<Pod>::new(()));
-    let stores = Stores { benchmarks: writers.0.as_reader(), jobs: writers.1.as_reader(), pods: writers.2.as_reader() };
+    let stores = Stores::new(writers.0.as_reader(), writers.1.as_reader(), writers.2.as_reader());
     let client = &edge.client;
     let (all, ours) = (watcher::Config::default(), watcher::Config::default().labels(names::BENCHMARK));
     let (seen, memory) = (stores.clone(), Arc::clone(edge));
@@ -284,5 +294,30 @@ impl Iterator for Retry {
 impl Backoff for Retry {
     fn reset(&mut self) {
         self.failed = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everybody_who_waits_for_the_stores_wakes() {
+        let mut writers = (Writer::<Guarded>::new(()), Writer::<Job>::new(()), Writer::<Pod>::new(()));
+        let stores = Stores::new(writers.0.as_reader(), writers.1.as_reader(), writers.2.as_reader());
+        let wait = || {
+            let stores = stores.clone();
+            tokio::spawn(async move { stores.ready().await })
+        };
+        let waiting = [wait(), wait(), wait()];
+        tokio::task::yield_now().await;
+        writers.0.apply_watcher_event(&Event::InitDone);
+        tokio::task::yield_now().await;
+        writers.1.apply_watcher_event(&Event::InitDone);
+        writers.2.apply_watcher_event(&Event::InitDone);
+        for waits in waiting {
+            let woken = tokio::time::timeout(Duration::from_secs(20), waits).await;
+            assert!(woken.expect("it never wakes").expect("it does not panic"));
+        }
     }
 }

@@ -75,11 +75,11 @@ impl World {
 
     /// What a turn sees, if the caches are as new as the server.
     pub(crate) fn scope(&self) -> Scope {
-        let stores = Stores {
-            benchmarks: filled(self.server.all::<Guarded>("mixupbenchmarks")),
-            jobs: filled(self.server.all::<Job>("jobs")),
-            pods: filled(self.server.all::<Pod>("pods")),
-        };
+        let stores = Stores::new(
+            filled(self.server.all::<Guarded>("mixupbenchmarks")),
+            filled(self.server.all::<Job>("jobs")),
+            filled(self.server.all::<Pod>("pods")),
+        );
         Scope { edge: Arc::clone(&self.edge), stores, poke: mpsc::unbounded().0 }
     }
 

@@ -144,8 +144,8 @@ async fn a_cache_that_lags_behind_creates_nothing_twice() {
     world.settle().await;
     let seen = world.scope();
     // The status is new, the Jobs have not come yet: each is asked for once.
-    let stores =
-        super::super::controller::Stores { jobs: World::new(&spec()).scope().stores.jobs, ..seen.stores.clone() };
+    let mut stores = seen.stores.clone();
+    stores.jobs = World::new(&spec()).scope().stores.jobs;
     let lagging = Scope { stores, ..world.scope() };
     let before = world.server.calls().len();
     world.turn_in(&lagging).await.unwrap();
