@@ -1,4 +1,4 @@
-//! `mixbench submit`, `wait` and `report` before a real API server. No operator runs: the test writes the status that one would write.
+//! `mixbench submit`, `wait` and `report` before a real API server. But for one test no operator runs: the test writes the status that one would write.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,12 +13,13 @@ use mixbench::plan::{Plan, plan};
 use mixbench::status::{Context, Reason, refused, status};
 use mixbench::validate::validate;
 use mixbench_crds::benchmark::MixupBenchmark;
+use mixbench_crds::exit::Exit;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::bench::{self, result, with};
 use crate::support::control::Control;
-use crate::support::kubelet::try_for;
+use crate::support::kubelet::{End, try_for};
 use crate::support::stage::Stage;
 
 /// A namespace without an operator, and a folder to work in.
@@ -183,6 +184,32 @@ async fn what_is_submitted_is_waited_for_and_reported() {
         let said = desk.say(&["report", "one", "--format", format]);
         assert!(said.code == 0 && said.stdout.contains(holds), "{format}: {}{}", said.stdout, said.stderr);
     }
+}
+
+#[tokio::test]
+async fn with_an_operator_submit_is_all_that_a_person_does() {
+    let mut desk = Desk::new().await;
+    desk.stage.start_operator(&[]);
+    let playing = desk.stage.kubelet.all_finish(72.5);
+    let said = desk.start(&["submit", "one.yaml", "--wait"]).end().await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("resnet20  vanilla  2/2    72.50  0.00"), "{}", said.stdout);
+    assert!(said.stderr.contains("one: 0/4 done, 2 running, 2 queued"), "{}", said.stderr);
+    drop(playing);
+
+    desk.write("two", &json!({"name": "two"}), &json!({"matrix": {"trials": 1}}));
+    let refuses = desk.stage.kubelet.play(|pod| {
+        let run = bench::run_of(pod);
+        Some(End::new(65, bench::failed(&run, Exit::Data, "no such folder: /data")))
+    });
+    let said = desk.start(&["submit", "two.yaml", "--wait"]).end().await;
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("trial 0 failed: no such folder: /data (data); log: kubectl logs -n test-"),
+        "{}",
+        said.stdout
+    );
+    drop(refuses);
 }
 
 #[tokio::test]
