@@ -1,7 +1,7 @@
 //! What the caches and the status say of a benchmark, as [`decide`](crate::decide::decide) wants to see it. Pure.
 //!
-//! The status remembers what is gone, Jobs and pods show what is there. Where both speak of one attempt, a live Job wins over everything (nothing may
-//! start beside it), a new result over a remembered end, and a remembered end over what is left of the Job, so that an end never changes its reason.
+//! The status remembers what is gone, Jobs and pods show what is there. Where both speak of one attempt, a remembered end wins, so that an end never
+//! changes its reason; but a result that it did not know of is taken, and an attempt that was given up for lost and lives after all lives.
 //! An attempt that the status announces and no cache shows is a [`Doubt`]: the caches may lag behind our own writes. It counts as live until whoever looks
 //! asks the API server and passes the answer: the Job among `jobs`, or its name among `gone`.
 
@@ -16,6 +16,7 @@ use mixbench_crds::run::Run;
 
 use super::trouble::{Trouble, TroubleKind};
 use super::{names, pod, record};
+use crate::decide::policy::Budget;
 use crate::decide::{Attempt, AttemptState, Observed, ObservedRun};
 use crate::plan::Plan;
 use crate::status::record::{RecordError, Remembered, remembered};
@@ -87,6 +88,13 @@ struct Parts<'a> {
     taken: bool,
 }
 
+impl Parts<'_> {
+    /// Whether they tell by themselves what the attempt does.
+    fn speak(&self) -> bool {
+        self.job.is_some() || self.taken || self.pods.iter().any(|p| !pods::is_over(p))
+    }
+}
+
 /// Looks.
 ///
 /// # Errors
@@ -155,7 +163,9 @@ impl<'a> Eye<'a> {
             let parts = self.attempts.entry(key).or_default();
             if owned(job, self.uid) { parts.job = Some(job) } else { parts.taken = true }
         }
-        for pod in self.seen.pods {
+        // A pod that outlives its Job is known by the hash of our UID.
+        let ours = names::owner_hash(self.uid);
+        for pod in self.seen.pods.iter().filter(|p| label(p, names::OWNER) == Some(&ours)) {
             let Some(name) = label(pod, names::JOB_NAME) else { continue };
             let Some(key) = attempt_of(name) else { continue };
             let Some(owner) = controller(pod.metadata.owner_references.as_deref(), "Job") else { continue };
@@ -175,23 +185,27 @@ impl<'a> Eye<'a> {
     fn recall(&self, row: &RunStatus, remembered: Remembered, picture: &mut Picture) {
         let mut run = remembered.run;
         if let Some((number, since)) = remembered.open
-            && !self.attempts.contains_key(&(row.id.clone(), number))
+            && let Some(state) = self.announced(row, number, since, picture)
         {
-            let job = self.job_name(&row.id, number);
-            if self.seen.never.contains(&job) {
-                picture.observed.runs.insert(row.id.clone(), run);
-                return;
-            }
-            let stopping = row.state == RunPhase::Stopping;
-            let state = if self.seen.gone.contains(&job) {
-                self.lost(stopping, &job)
-            } else {
-                picture.doubts.push(Doubt { run: row.id.clone(), attempt: number, job });
-                if stopping { AttemptState::Stopping { since: self.now } } else { AttemptState::Running { since } }
-            };
             run.attempts.push(Attempt { number, state, forgiven: false });
         }
         picture.observed.runs.insert(row.id.clone(), run);
+    }
+
+    /// An attempt that the status announces and whose end it does not tell, where nothing that is there says more. Pods that have ended do not say
+    /// enough as long as their Job may be there: what it came to is the Job's to tell.
+    fn announced(&self, row: &RunStatus, number: u32, since: Timestamp, picture: &mut Picture) -> Option<AttemptState> {
+        let job = self.job_name(&row.id, number);
+        let parts = self.attempts.get(&(row.id.clone(), number));
+        if parts.is_some_and(Parts::speak) || self.seen.never.contains(&job) {
+            return None;
+        }
+        let stopping = row.state == RunPhase::Stopping;
+        if self.seen.gone.contains(&job) {
+            return parts.is_none().then(|| self.lost(stopping, &job));
+        }
+        picture.doubts.push(Doubt { run: row.id.clone(), attempt: number, job });
+        Some(if stopping { AttemptState::Stopping { since: self.now } } else { AttemptState::Running { since } })
     }
 
     /// An attempt whose Job is gone: deleted by us, or by somebody else.
@@ -236,7 +250,8 @@ impl<'a> Eye<'a> {
             now: self.now,
         };
         let state = view.state();
-        merge(run, number, state.clone());
+        let works = matches!(state, AttemptState::Running { .. }) || parts.pods.iter().any(|p| !pods::is_over(p));
+        merge(run, number, state.clone(), works);
         match state {
             AttemptState::Running { .. } => self.wait(id, parts, picture),
             AttemptState::Stopping { since } => self.leave(id, since, parts, picture),
@@ -280,17 +295,19 @@ impl<'a> Eye<'a> {
     }
 }
 
-/// Adds what is seen of an attempt to what is remembered of its run.
-fn merge(run: &mut ObservedRun, number: u32, state: AttemptState) {
-    let news = |run: &ObservedRun| {
-        let result = matches!(&state, AttemptState::Ended { result: Some(_), .. });
-        state.live() || (result && run.result.is_none())
+/// Adds what is seen of an attempt to what is remembered of its run. A remembered end stays, but for a result that it did not know of, and where the
+/// attempt was only given up for lost and works after all (`works`: its Job is whole, or a pod of it runs).
+fn merge(run: &mut ObservedRun, number: u32, state: AttemptState, works: bool) {
+    let Some(at) = run.attempts.iter().position(|a| a.number == number) else {
+        run.attempts.push(Attempt { number, state, forgiven: false });
+        return;
     };
-    let remembered = run.attempts.iter().position(|a| a.number == number);
-    match remembered {
-        Some(at) if news(run) => run.attempts[at].state = state,
-        Some(_) => {}
-        None => run.attempts.push(Attempt { number, state, forgiven: false }),
+    let result = matches!(&state, AttemptState::Ended { result: Some(_), .. }) && run.result.is_none();
+    let revived = works && state.live() && run.attempts[at].budget() == Some(Budget::Free);
+    // What is done is seen to its end: whoever still works on it is stopped.
+    let superfluous = works && state.live() && run.result.is_some();
+    if result || revived || superfluous {
+        run.attempts[at].state = state;
     }
 }
 
@@ -319,5 +336,7 @@ fn controller<'a>(
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;

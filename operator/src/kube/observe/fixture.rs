@@ -1,5 +1,7 @@
 //! Jobs and pods as an API server shows them.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -36,13 +38,20 @@ pub(super) fn benchmark(storage: bool) -> MixupBenchmark {
     benchmark
 }
 
-pub(super) fn plan_of(benchmark: &MixupBenchmark) -> Plan {
-    plan::plan(&validate::validate(benchmark).expect("good"))
+/// Its plan, which storage does not change.
+pub(super) fn the_plan() -> &'static Plan {
+    static PLAN: LazyLock<Plan> = LazyLock::new(|| plan::plan(&validate::validate(&benchmark(false)).expect("good")));
+    &PLAN
+}
+
+/// Run `index` as its attempt `number` gets it.
+fn made(benchmark: &MixupBenchmark, index: usize, number: u32) -> Run {
+    attempt(benchmark, &the_plan().runs[index].run, number)
 }
 
 /// The Job of an attempt of run `index`, just created and started.
 pub(super) fn started(benchmark: &MixupBenchmark, index: usize, number: u32, since: Timestamp) -> Job {
-    let run = attempt(benchmark, &plan_of(benchmark).runs[index].run, number);
+    let run = made(benchmark, index, number);
     let mut job = job(benchmark, &run, &Defaults { image: "trainer".into(), pull_policy: None });
     job.metadata.uid = Some(format!("uid-of-{}", job.metadata.name.as_deref().expect("a name")));
     job.metadata.creation_timestamp = Some(Time(since));
@@ -131,7 +140,7 @@ pub(super) fn with_condition(mut pod: Pod, kind: &str, status: &str, reason: &st
 
 /// The result of an attempt, and what it says last.
 pub(super) fn finished(benchmark: &MixupBenchmark, index: usize, number: u32) -> (RunResult, String) {
-    let run = attempt(benchmark, &plan_of(benchmark).runs[index].run, number);
+    let run = made(benchmark, index, number);
     let training = &run.spec.training;
     let result = RunResult {
         version: RESULT_VERSION,
@@ -156,13 +165,13 @@ pub(super) fn finished(benchmark: &MixupBenchmark, index: usize, number: u32) ->
 
 /// How an attempt says that it failed.
 pub(super) fn failed(benchmark: &MixupBenchmark, index: usize, number: u32, exit: Exit, message: &str) -> String {
-    let run = attempt(benchmark, &plan_of(benchmark).runs[index].run, number);
+    let run = made(benchmark, index, number);
     word(&run, Body::Failed { exit, message: message.into(), rank: None })
 }
 
 /// How an attempt says that it was stopped.
 pub(super) fn stopped(benchmark: &MixupBenchmark, index: usize, number: u32) -> String {
-    let run = attempt(benchmark, &plan_of(benchmark).runs[index].run, number);
+    let run = made(benchmark, index, number);
     word(&run, Body::Stopped { position: mixbench_crds::event::Position::default(), checkpoint: None })
 }
 
@@ -173,10 +182,10 @@ fn word(run: &Run, body: Body) -> String {
 
 /// What is seen of a benchmark with these Jobs and pods.
 pub(super) fn look(benchmark: &MixupBenchmark, jobs: &[Job], pods: &[Pod], gone: &[&str]) -> Picture {
-    let plan = plan_of(benchmark);
     let jobs: Vec<Arc<Job>> = jobs.iter().cloned().map(Arc::new).collect();
     let pods: Vec<Arc<Pod>> = pods.iter().cloned().map(Arc::new).collect();
     let gone = gone.iter().map(|name| (*name).to_owned()).collect();
-    observe(&Seen { benchmark, plan: &plan, jobs: &jobs, pods: &pods, gone: &gone, never: &BTreeSet::new() }, now())
-        .expect("readable")
+    let never = BTreeSet::new();
+    let seen = Seen { benchmark, plan: the_plan(), jobs: &jobs, pods: &pods, gone: &gone, never: &never };
+    observe(&seen, now()).expect("readable")
 }

@@ -9,8 +9,8 @@ use crate::decide::RunState;
 use crate::status::{Context, status};
 
 /// The state of attempt 1 of the first run.
-fn state(picture: &Picture, benchmark: &MixupBenchmark) -> AttemptState {
-    let id = &plan_of(benchmark).runs[0].run.id;
+fn state(picture: &Picture) -> AttemptState {
+    let id = &the_plan().runs[0].run.id;
     let run = &picture.observed.runs[id];
     assert_eq!(run.attempts.len(), 1, "{run:?}");
     run.attempts[0].state.clone()
@@ -23,7 +23,7 @@ fn end(pods: impl Fn(&Job) -> Vec<Pod>) -> (EndReason, String) {
     let pods = pods(&job);
     let message = "Container trainer for pod team/x failed with exit code 77 matching FailJob rule at index 0";
     let picture = look(&benchmark, &[over(job, "Failed", message, at(-1))], &pods, &[]);
-    match state(&picture, &benchmark) {
+    match state(&picture) {
         AttemptState::Ended { reason, at: ended, result: None, message } => {
             assert_eq!(ended, at(-1), "the API server's clock tells when");
             (reason, message)
@@ -37,7 +37,7 @@ fn success(storage: bool, said: &str) -> AttemptState {
     let benchmark = benchmark(storage);
     let job = started(&benchmark, 0, 1, at(-60));
     let pods = [ended(pod(&job, 0), 0, "Completed", said)];
-    state(&look(&benchmark, &[over(job, "Complete", "", at(-1))], &pods, &[]), &benchmark)
+    state(&look(&benchmark, &[over(job, "Complete", "", at(-1))], &pods, &[]))
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn without_pods_the_job_tells_the_code() {
     let benchmark = benchmark(false);
     let reason = |message: &str| {
         let job = over(started(&benchmark, 0, 1, at(-60)), "Failed", message, at(-30));
-        match state(&look(&benchmark, &[job], &[], &[]), &benchmark) {
+        match state(&look(&benchmark, &[job], &[], &[])) {
             AttemptState::Ended { reason, .. } => reason,
             other => panic!("{other:?}"),
         }
@@ -165,11 +165,11 @@ fn a_job_that_has_just_ended_is_not_judged_before_its_pods_are_seen() {
     let working = pod(&job, 0);
     for pods in [vec![], vec![working]] {
         let picture = look(&benchmark, std::slice::from_ref(&job), &pods, &[]);
-        assert!(matches!(state(&picture, &benchmark), AttemptState::Stopping { .. }));
+        assert!(matches!(state(&picture), AttemptState::Stopping { .. }));
         assert!(picture.look_again.is_some_and(|t| t > now()));
     }
     let long_ago = over(started(&benchmark, 0, 1, at(-60)), "Complete", "", at(-30));
-    let seen = state(&look(&benchmark, &[long_ago], &[], &[]), &benchmark);
+    let seen = state(&look(&benchmark, &[long_ago], &[], &[]));
     assert!(matches!(seen, AttemptState::Ended { reason: EndReason::ResultLost, result: None, .. }), "{seen:?}");
 }
 
@@ -178,17 +178,17 @@ fn a_job_that_is_being_deleted_lives_until_its_pods_are_gone() {
     let benchmark = benchmark(false);
     let running = started(&benchmark, 0, 1, at(-60));
     assert_eq!(
-        state(&look(&benchmark, std::slice::from_ref(&running), &[], &[]), &benchmark),
+        state(&look(&benchmark, std::slice::from_ref(&running), &[], &[])),
         AttemptState::Running { since: at(-60) }
     );
     let (worker, leaving) = (pod(&running, 0), deleted(running.clone(), at(-5)));
     let both = look(&benchmark, std::slice::from_ref(&leaving), std::slice::from_ref(&worker), &[]);
-    assert_eq!(state(&both, &benchmark), AttemptState::Stopping { since: at(-5) });
+    assert_eq!(state(&both), AttemptState::Stopping { since: at(-5) });
     let no_job = look(&benchmark, &[], std::slice::from_ref(&worker), &[]);
-    assert!(matches!(state(&no_job, &benchmark), AttemptState::Stopping { .. }), "its pod still works");
+    assert!(matches!(state(&no_job), AttemptState::Stopping { .. }), "its pod still works");
     let said = finished(&benchmark, 0, 1).1;
     let last = look(&benchmark, &[leaving], &[ended(worker, 0, "Completed", &said)], &[]);
-    let seen = state(&last, &benchmark);
+    let seen = state(&last);
     assert!(
         matches!(seen, AttemptState::Ended { result: Some(_), .. }),
         "finished while it was being deleted: {seen:?}"
@@ -208,7 +208,7 @@ fn what_does_not_go_is_told() {
 fn after(benchmark: &MixupBenchmark, picture: &Picture) -> MixupBenchmark {
     let (troubles, progress) = (&picture.notes, &BTreeMap::new());
     let context = Context { benchmark, now: now(), troubles, progress };
-    MixupBenchmark { status: Some(status(&plan_of(benchmark), &picture.observed, context)), ..benchmark.clone() }
+    MixupBenchmark { status: Some(status(the_plan(), &picture.observed, context)), ..benchmark.clone() }
 }
 
 #[test]
@@ -218,18 +218,36 @@ fn an_announced_attempt_that_no_cache_shows_is_live_until_the_api_server_denies_
     let doubtful = look(&announced, &[], &[], &[]);
     let doubt = doubtful.doubts[0].clone();
     assert_eq!((doubtful.doubts.len(), doubt.attempt), (1, 1));
-    assert!(matches!(state(&doubtful, &benchmark), AttemptState::Running { .. }));
+    assert!(matches!(state(&doubtful), AttemptState::Running { .. }));
 
     let denied = look(&announced, &[], &[], &[&doubt.job]);
-    let AttemptState::Ended { reason: EndReason::Lost, .. } = state(&denied, &benchmark) else { panic!() };
+    let AttemptState::Ended { reason: EndReason::Lost, .. } = state(&denied) else { panic!() };
     assert!(denied.doubts.is_empty());
     let again = after(&announced, &denied);
     let row = &again.status.as_ref().expect("a status").runs[0];
     assert_eq!((row.attempt, row.ends.len(), row.ends[0].reason), (1, 1, EndReason::Lost), "it waits a moment");
-    let id = &plan_of(&benchmark).runs[0].run.id;
+    let id = &the_plan().runs[0].run.id;
     let next = look(&again, &[], &[], &[]);
     assert!(matches!(next.observed.runs[id].state(at(1)), RunState::BackingOff { .. }));
     assert_eq!(next.observed.runs[id].state(at(600)), RunState::Queued);
+}
+
+#[test]
+fn pods_that_have_ended_are_not_believed_while_their_job_may_be_there_unless_they_hold_the_result() {
+    let benchmark = benchmark(false);
+    let job = started(&benchmark, 0, 1, at(-60));
+    let name = job.metadata.name.as_deref().expect("a name");
+    let announced = after(&benchmark, &look(&benchmark, &[], &[], &[]));
+    let silent = [ended(pod(&job, 0), 0, "Completed", "")];
+    let doubtful = look(&announced, &[], &silent, &[]);
+    assert_eq!((doubtful.doubts.len(), state(&doubtful).live()), (1, true));
+    let gone = state(&look(&announced, &[], &silent, &[name]));
+    assert!(matches!(gone, AttemptState::Ended { reason: EndReason::Lost, .. }), "{gone:?}");
+    let said = failed(&benchmark, 0, 1, Exit::Diverged, "no");
+    let gone = state(&look(&announced, &[], &[ended(pod(&job, 0), 77, "Error", &said)], &[name]));
+    assert!(matches!(gone, AttemptState::Ended { reason: EndReason::Diverged, .. }), "{gone:?}");
+    let holds = [ended(pod(&job, 0), 0, "Completed", &finished(&benchmark, 0, 1).1)];
+    assert!(matches!(state(&look(&announced, &[], &holds, &[])), AttemptState::Ended { result: Some(_), .. }));
 }
 
 #[test]
@@ -238,16 +256,16 @@ fn row_14_a_job_deleted_while_it_ran_is_charged_to_nobody() {
     let job = started(&benchmark, 0, 1, at(-60));
     let mut now_at = after(&benchmark, &look(&benchmark, &[], &[], &[]));
     for number in 1..10 {
-        let name = names::job_name("quickstart", UID, &plan_of(&benchmark).runs[0].run.id, number);
+        let name = names::job_name("quickstart", UID, &the_plan().runs[0].run.id, number);
         let picture = look(&now_at, &[], &[], &[&name]);
-        let run = &picture.observed.runs[&plan_of(&benchmark).runs[0].run.id];
+        let run = &picture.observed.runs[&the_plan().runs[0].run.id];
         assert!(!matches!(run.state(at(600)), RunState::Failed { .. }), "after {number}");
         now_at = after(&now_at, &picture);
         let row = &mut now_at.status.as_mut().expect("a status").runs[0];
         // As if the wait were over and the next attempt announced.
         (row.state, row.attempt) = (RunPhase::Running, number + 1);
     }
-    assert_eq!(state(&look(&benchmark, &[job], &[], &[]), &benchmark), AttemptState::Running { since: at(-60) });
+    assert_eq!(state(&look(&benchmark, &[job], &[], &[])), AttemptState::Running { since: at(-60) });
 }
 
 #[test]
@@ -258,7 +276,7 @@ fn row_15_what_is_recorded_needs_no_job_and_no_pod() {
     let done = look(&benchmark, std::slice::from_ref(&job), &[ended(pod(&job, 0), 0, "Completed", &said)], &[]);
     let recorded = after(&benchmark, &done);
     let later = look(&recorded, &[], &[], &[]);
-    assert!(later.doubts.iter().all(|d| d.run != plan_of(&benchmark).runs[0].run.id));
+    assert!(later.doubts.iter().all(|d| d.run != the_plan().runs[0].run.id));
     let again = after(&recorded, &later);
     assert_eq!(again.status.expect("a status").runs[0], recorded.status.expect("a status").runs[0]);
 }
@@ -283,7 +301,7 @@ fn row_1_a_foreign_job_under_our_name_is_told_and_another_attempt_takes_another_
     let announced = after(&benchmark, &look(&benchmark, &[], &[], &[]));
     let picture = look(&announced, &[foreign], &pods, &[]);
     assert_eq!(picture.notes[0].kind, TroubleKind::NameCollision);
-    assert!(matches!(state(&picture, &benchmark), AttemptState::Ended { reason: EndReason::Lost, result: None, .. }));
+    assert!(matches!(state(&picture), AttemptState::Ended { reason: EndReason::Lost, result: None, .. }));
     let degraded = after(&announced, &picture).status.expect("a status");
     let degraded = degraded.conditions.iter().find(|c| c.type_ == "Degraded").expect("a condition");
     assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", "NameCollision"));
@@ -308,7 +326,7 @@ fn a_remembered_end_keeps_its_reason_whatever_is_left_of_its_job() {
     let said = failed(&benchmark, 0, 1, Exit::Diverged, "no");
     let full = look(&benchmark, std::slice::from_ref(&job), &[ended(pod(&job, 0), 77, "Error", &said)], &[]);
     let remembered = after(&benchmark, &full);
-    let AttemptState::Ended { reason, .. } = state(&look(&remembered, &[job], &[], &[]), &benchmark) else { panic!() };
+    let AttemptState::Ended { reason, .. } = state(&look(&remembered, &[job], &[], &[])) else { panic!() };
     assert_eq!(reason, EndReason::Diverged);
 }
 
@@ -350,10 +368,10 @@ fn suspending_is_told_as_a_stop_and_charged_to_nobody() {
     let stopping = after(&benchmark, &look(&benchmark, std::slice::from_ref(&job), &[pod(&job, 0)], &[]));
     assert_eq!(stopping.status.as_ref().expect("a status").runs[0].state, RunPhase::Stopping);
     let name = job.metadata.name.as_deref().expect("a name");
-    let AttemptState::Ended { reason, .. } = state(&look(&stopping, &[], &[], &[name]), &benchmark) else { panic!() };
+    let AttemptState::Ended { reason, .. } = state(&look(&stopping, &[], &[], &[name])) else { panic!() };
     assert_eq!(reason, EndReason::Stopped);
     let killed = ended(pod(&job, 0), 137, "Error", "");
     let late = look(&stopping, &[deleted(job, at(-130))], &[killed], &[]);
-    let AttemptState::Ended { reason, .. } = state(&late, &benchmark) else { panic!() };
+    let AttemptState::Ended { reason, .. } = state(&late) else { panic!() };
     assert_eq!(reason, EndReason::Stopped, "too slow, and still no failure");
 }
