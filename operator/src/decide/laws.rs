@@ -103,6 +103,7 @@ impl World {
         mirrored.runs.values_mut().for_each(|r| r.attempts.reverse());
         assert_eq!(decision, decide(&self.plan, &mirrored, self.now), "the order of attempts means nothing");
         self.check_progress(&decision);
+        self.check_foresight(&decision);
         for action in decision.actions.iter().take(survives) {
             self.act(action);
         }
@@ -128,6 +129,14 @@ impl World {
             let stops = decision.actions.iter().filter(|a| matches!(a, Action::Stop { .. })).count();
             assert_eq!(running, stops, "everything is told to stop");
         }
+    }
+
+    /// What is foreseen is what comes: the turn after it has nothing left to do but to kill.
+    fn check_foresight(&self, decision: &Decision) {
+        let ahead = foresee(&self.seen, &decision.actions, self.now);
+        let next = decide(&self.plan, &ahead, self.now);
+        let left = next.actions.iter().find(|a| !matches!(a, Action::Kill { .. }));
+        assert_eq!(left, None, "foreseen is not done");
     }
 
     fn act(&mut self, action: &Action) {
@@ -289,6 +298,42 @@ fn an_attempt_that_does_not_stop_is_killed_after_its_grace() {
     let end = now.checked_add(GRACE).expect("near");
     assert_eq!(decide(&plan, &seen, now).next_wakeup, Some(end));
     assert_eq!(decide(&plan, &seen, end).actions, [Action::Kill { run: id, attempt: 1 }]);
+    let again = |hours| {
+        let late = now.checked_add(SignedDuration::from_hours(hours)).expect("near");
+        decide(&plan, &seen, late).next_wakeup.expect("it is tried again").duration_since(late)
+    };
+    assert_eq!(again(10), SignedDuration::from_mins(5), "what a lost machine keeps is asked for less and less often");
+}
+
+#[test]
+fn a_result_is_recorded_though_the_plan_has_its_run_no_longer() {
+    let plan = some_plan();
+    let now = Timestamp::from_second(1_800_000_000).expect("a time");
+    let told = Some(Box::new(result("left-over", 2)));
+    let state = AttemptState::Ended { reason: EndReason::Finished, at: now, result: told, message: String::new() };
+    let run = ObservedRun { result: None, attempts: vec![Attempt { number: 2, state, forgiven: false }] };
+    let seen = Observed { suspended: true, parallelism: None, runs: BTreeMap::from([("left-over".to_owned(), run)]) };
+    let actions = decide(&plan, &seen, now).actions;
+    assert!(matches!(&actions[..], [Action::Record { run, attempt: 2, .. }] if run == "left-over"), "{actions:?}");
+    assert_eq!(decide(&plan, &foresee(&seen, &actions, now), now).actions, [], "once is enough");
+}
+
+#[test]
+fn a_run_whose_job_is_deleted_as_fast_as_it_is_made_waits_longer_each_time_but_never_for_long() {
+    let now = Timestamp::from_second(1_800_000_000).expect("a time");
+    let lost = |number| {
+        let mut attempt = ended(number, None, now);
+        if let AttemptState::Ended { reason, .. } = &mut attempt.state {
+            *reason = EndReason::Lost;
+        }
+        attempt
+    };
+    // Of free ends the status remembers only the last.
+    let wait = |number| match (ObservedRun { result: None, attempts: vec![lost(number)] }).state(now) {
+        RunState::BackingOff { until, .. } => until.duration_since(now).as_secs(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([1, 2, 3, 5, 50].map(wait), [2, 4, 8, 32, 32]);
 }
 
 #[test]

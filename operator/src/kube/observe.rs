@@ -31,6 +31,11 @@ const PODS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// How long what was told to stop may take: the pods' grace, and 30 seconds.
 const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(pod::POD_GRACE_SECONDS + 30);
 
+/// How long a pod may stay after its grace.
+const LEAVES_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+/// What to do about a pod that stays.
+const STRANDED: &str = "is its node there? `kubectl get pods -o wide` names it";
+
 /// What there is to see.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
@@ -261,15 +266,14 @@ impl<'a> Eye<'a> {
 
     /// Whether what was told to stop takes longer than it may.
     fn leave(&self, id: &str, since: Timestamp, parts: &Parts<'a>, picture: &mut Picture) {
-        let due = since.checked_add(GONE_WITHIN).unwrap_or(since);
-        if self.now < due {
-            picture.wake(due.min(self.now.checked_add(attempt::SETTLES).unwrap_or(due)));
-            return;
+        if self.due(since, GONE_WITHIN, picture) {
+            let left: Vec<&str> = parts.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
+            let what = if left.is_empty() { "its Job does".to_owned() } else { format!("{} do", left.join(", ")) };
+            let message = format!("{what} not go; {STRANDED}");
+            picture.notes.push(Trouble { kind: TroubleKind::CleanupFailing, run: Some(id.to_owned()), message });
+        } else {
+            picture.wake(self.now.checked_add(attempt::SETTLES).unwrap_or(self.now));
         }
-        let left: Vec<&str> = parts.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
-        let what = if left.is_empty() { "its Job does".to_owned() } else { format!("{} do", left.join(", ")) };
-        let message = format!("{what} not go; is the node of its pods there?");
-        picture.notes.push(Trouble { kind: TroubleKind::CleanupFailing, run: Some(id.to_owned()), message });
     }
 
     /// Why a live attempt does not get on.
@@ -282,16 +286,31 @@ impl<'a> Eye<'a> {
             picture.notes.push(tell((TroubleKind::WaitingForCapacity, message)));
         } else if parts.pods.is_empty()
             && let Some(since) = job.metadata.creation_timestamp.as_ref()
+            && self.due(since.0, PODS_WITHIN, picture)
         {
-            let due = since.0.checked_add(PODS_WITHIN).unwrap_or(since.0);
-            if due <= self.now {
-                let name = job.metadata.name.as_deref().unwrap_or_default();
-                let message = format!("it has no pods yet; `kubectl describe job {name}` says why");
-                picture.notes.push(tell((TroubleKind::PodsMissing, message)));
-            } else {
-                picture.wake(due);
+            let name = job.metadata.name.as_deref().unwrap_or_default();
+            let message = format!("it has no pods yet; `kubectl describe job {name}` says why");
+            picture.notes.push(tell((TroubleKind::PodsMissing, message)));
+        }
+        // Deleted by somebody, and its node does not answer: the Job waits for it, and so do we.
+        let leaving = parts.pods.iter().filter(|pod| !pods::is_over(pod));
+        let leaving: Vec<_> =
+            leaving.filter_map(|pod| Some((pod, pod.metadata.deletion_timestamp.as_ref()?.0))).collect();
+        for (pod, end) in leaving {
+            if self.due(end, LEAVES_WITHIN, picture) {
+                let name = pod.metadata.name.as_deref().unwrap_or_default();
+                picture.notes.push(tell((TroubleKind::CleanupFailing, format!("{name} does not go; {STRANDED}"))));
             }
         }
+    }
+
+    /// Whether it is time; if not, that is when to look again.
+    fn due(&self, since: Timestamp, within: SignedDuration, picture: &mut Picture) -> bool {
+        let due = since.checked_add(within).unwrap_or(since);
+        if self.now < due {
+            picture.wake(due);
+        }
+        due <= self.now
     }
 }
 

@@ -202,6 +202,16 @@ fn what_does_not_go_is_told() {
     let picture = look(&benchmark, std::slice::from_ref(&job), &[pod(&job, 0)], &[]);
     assert_eq!(picture.notes[0].kind, TroubleKind::CleanupFailing);
     assert!(picture.notes[0].message.contains("-0-x"), "{}", picture.notes[0].message);
+
+    let stranded = |end| {
+        let job = started(&benchmark, 0, 1, at(-600));
+        let mut pod = pod(&job, 0);
+        pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(end));
+        look(&benchmark, &[job], &[pod], &[])
+    };
+    assert_eq!((stranded(at(-20)).notes.len(), stranded(at(-20)).look_again), (0, Some(at(10))));
+    assert_eq!(stranded(at(-30)).notes[0].kind, TroubleKind::CleanupFailing);
+    assert!(matches!(state(&stranded(at(-30))), AttemptState::Running { .. }), "nothing starts beside it");
 }
 
 /// The benchmark after a turn that saw this.
