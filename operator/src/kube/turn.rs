@@ -19,7 +19,7 @@ use super::controller::Scope;
 use super::hands::Hands;
 use super::observe::{Picture, Seen, observe};
 use super::reconcile::{Edge, TurnError};
-use super::{asking, events, pulse, reference};
+use super::{asking, events, names, pulse, reference};
 use crate::decide::{Decision, decide};
 use crate::plan::{Plan, plan};
 use crate::status::record::RecordError;
@@ -28,6 +28,8 @@ use crate::validate::validate;
 
 /// A turn without any reason for one, in case a watch has lost something.
 const RESYNC: Duration = Duration::from_mins(10);
+/// Least time to the next turn that nothing but time is a reason for.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Before another look after somebody else wrote the status. The watch brings what was written, mostly before.
 const CONFLICT: Duration = Duration::from_secs(1);
 
@@ -181,11 +183,14 @@ fn told(edge: &Edge, benchmark: &MixupBenchmark, started: &[String], after: &Ben
         return;
     }
     edge.herald.tell(events, &benchmark.object_ref(&()), |run| {
+        // Also of a run whose row names no Job any more: without it, events of different runs would count as one that repeats.
+        let attempt = after.runs.iter().find(|r| r.id == run)?.attempt;
+        let (name, uid) = (benchmark.name_any(), benchmark.uid().unwrap_or_default());
         Some(ObjectReference {
             api_version: Some("batch/v1".into()),
             kind: Some("Job".into()),
             namespace: benchmark.namespace(),
-            name: after.runs.iter().find(|r| r.id == run)?.job.clone(),
+            name: Some(names::job_name(&name, &uid, run, attempt)),
             ..ObjectReference::default()
         })
     });
@@ -203,7 +208,7 @@ fn next(
     let retire = retires(benchmark, decision);
     let waits = [decision.next_wakeup, look_again, retire].into_iter().flatten().map(|at| until(now, at));
     let asks = live.then_some(super::memory::PROGRESS_EVERY);
-    waits.chain(asks).min().unwrap_or(RESYNC).min(RESYNC)
+    waits.chain(asks).min().unwrap_or(RESYNC).clamp(PAUSE, RESYNC)
 }
 
 /// When the benchmark shall be deleted, if it is finished and says so.

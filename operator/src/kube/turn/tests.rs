@@ -32,7 +32,10 @@ async fn two_runs_are_started_recorded_and_given_their_last_hour_with_few_writes
     }
     let writes = world.server.calls().iter().filter(|call| !call.what.starts_with("GET")).count();
     let mut events = Vec::new();
+    let mut keys = BTreeSet::new();
     while let Ok((event, _)) = world.events.try_recv() {
+        let job = event.secondary.and_then(|job| job.name);
+        assert!(keys.insert((event.reason.clone(), job.clone())), "{} of {job:?} counts as the same", event.reason);
         events.push(event.reason);
     }
     events.sort();
