@@ -11,13 +11,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
-use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark, RunPhase, RunProgress, RunStatus};
-use mixbench_crds::metric::percent;
+use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark, RunPhase, RunStatus};
 use tracing::Instrument as _;
 
 use super::controller::Scope;
 use super::job::METRICS_PORT;
-use super::progress::{self, Progress};
+use super::progress;
 use super::{log, names};
 use crate::plan::Plan;
 
@@ -45,7 +44,7 @@ pub(super) fn ask(
         let asked: BTreeSet<String> = targets.iter().map(|(_, run, _)| run.clone()).collect();
         let answers = stream::iter(targets).map(|(epochs, run, address)| async move {
             match progress::pull(address, &run).await {
-                Ok(progress) => Some((run, row(&progress, epochs))),
+                Ok(progress) => Some((run, progress.row(epochs))),
                 Err(error) => {
                     tracing::debug!(run, %address, %error, "a run does not say how far it is");
                     None
@@ -62,17 +61,6 @@ pub(super) fn ask(
 
 fn epochs(plan: &Plan, run: &str) -> u32 {
     plan.run(run).map_or(0, |planned| planned.run.spec.training.epochs)
-}
-
-/// As a row of the status shows it.
-#[allow(clippy::cast_sign_loss, reason = "pulled numbers are not negative")]
-fn row(progress: &Progress, epochs: u32) -> RunProgress {
-    RunProgress {
-        epoch: progress.epoch,
-        top1: progress.top1.map(percent),
-        images_per_second: progress.images_per_second.map(|speed| speed.round() as u32),
-        eta_seconds: progress.eta(epochs).map(|left| u32::try_from(left.as_secs()).unwrap_or(u32::MAX)),
-    }
 }
 
 /// Where rank 0 of each running run answers: only in pods of Jobs of this benchmark.

@@ -1,7 +1,7 @@
 //! Turns as the loop sees them: each with its signs of life, its log, its count, and a longer wait after each failure in a row.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action as Again;
@@ -17,7 +17,10 @@ use super::memory::Memory;
 use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::turn::turn;
-use super::{invalid, log};
+use super::{client, invalid, log};
+
+/// Longest pause that the API server can ask for.
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// What all turns share.
 pub struct Edge {
@@ -76,6 +79,19 @@ pub enum TurnError {
 }
 
 impl TurnError {
+    /// How long the API server asked to be left alone, where it did and a call did not wait for so long.
+    fn retry_after(&self) -> Option<Duration> {
+        let source = match self {
+            Self::Caches => return None,
+            Self::Status(source) | Self::Read { source, .. } => source,
+            Self::Act { first, .. } => match first.as_ref() {
+                ActError::Api { source, .. } => source,
+                _ => return None,
+            },
+        };
+        client::retry_after(source)
+    }
+
     /// What it is counted as; a closed list.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -120,6 +136,28 @@ pub async fn reconcile(object: Arc<Guarded>, scope: Arc<Scope>) -> Result<Again,
 
 /// When to try again after a turn that failed.
 #[allow(clippy::needless_pass_by_value, reason = "kube passes it so")]
-pub fn error_policy(object: Arc<Guarded>, _: &TurnError, scope: Arc<Scope>) -> Again {
-    Again::requeue(scope.edge.memory.failed(&object.uid().unwrap_or_default()))
+pub fn error_policy(object: Arc<Guarded>, error: &TurnError, scope: Arc<Scope>) -> Again {
+    let own = scope.edge.memory.failed(&object.uid().unwrap_or_default());
+    // Spread by our own wait, and within bounds: what the server asks for is a request and no order.
+    let asked = error.retry_after().map(|asked| asked.min(LONGEST_ASKED) + own);
+    Again::requeue(asked.unwrap_or(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_turn_waits_for_as_long_as_the_api_server_asked() {
+        let busy = || {
+            let text = r#"{"status": "Failure", "code": 429, "reason": "TooManyRequests", "message": "later",
+                "details": {"retryAfterSeconds": 40}}"#;
+            kube::Error::Api(serde_json::from_str(text).expect("a status"))
+        };
+        let act = ActError::Api { verb: "create", kind: "Job", name: "j".into(), source: busy() };
+        for error in [TurnError::Status(Box::new(busy())), TurnError::Act { first: Box::new(act), more: 2 }] {
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(40)), "{error}");
+        }
+        assert_eq!(TurnError::Caches.retry_after(), None);
+    }
 }

@@ -9,6 +9,7 @@ use mixbench::kube::metrics::Metrics;
 use tokio::sync::oneshot;
 
 use crate::support::control::Control;
+use crate::support::operator::Operator;
 use crate::support::stage::Stage;
 
 /// Name of the Lease in each test's namespace.
@@ -27,6 +28,23 @@ async fn next_holder(stage: &Stage, before: &str) -> (String, Duration) {
             return (holder, begun.elapsed());
         }
         assert!(begun.elapsed() < Duration::from_mins(1), "nobody takes the Lease from {before}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An operator that contends for the Lease of the test's namespace.
+fn operator(stage: &Stage, log: &str) -> Operator {
+    let folder = stage.kubeconfig();
+    let folder = folder.parent().unwrap();
+    let arguments = ["--namespace", &stage.namespace, "--lease-namespace", &stage.namespace, "--lease-name", NAME];
+    Operator::start(&stage.kubeconfig(), &folder.join(log), &arguments)
+}
+
+/// Waits until an operator has asked for the Lease, so that it is in the race.
+async fn asks(stage: &Stage, seen: usize) {
+    let begun = Instant::now();
+    while stage.proxy.count(|call| call.is("get", "leases")) <= seen {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not contend");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -58,4 +76,36 @@ async fn a_lease_reads_as_other_tools_expect_it_and_is_made_again_when_deleted()
     task.await.unwrap();
     let released = spec(&stage).await;
     assert_eq!((released.holder_identity, *leads.borrow()), (None, false));
+}
+
+#[tokio::test]
+async fn an_operator_that_is_told_to_end_is_followed_at_once() {
+    let stage = Stage::without_operator(&Control::shared()).await;
+    let mut first = operator(&stage, "first");
+    let (holder, _) = next_holder(&stage, "").await;
+    let seen = stage.proxy.count(|call| call.is("get", "leases"));
+    let mut second = operator(&stage, "second");
+    asks(&stage, seen).await;
+
+    assert!(first.terminate().success());
+    let (next, took) = next_holder(&stage, &holder).await;
+    eprintln!("the second took over {took:?} after the first had ended");
+    assert!(took <= Duration::from_millis(2500), "{next} took {took:?} after the first had ended");
+    assert!(second.alive());
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_is_followed_within_seventeen_seconds() {
+    let stage = Stage::without_operator(&Control::shared()).await;
+    let mut first = operator(&stage, "first");
+    let (holder, _) = next_holder(&stage, "").await;
+    let seen = stage.proxy.count(|call| call.is("get", "leases"));
+    let _second = operator(&stage, "second");
+    asks(&stage, seen).await;
+
+    first.kill();
+    let (_, took) = next_holder(&stage, &holder).await;
+    eprintln!("the second took over {took:?} after the first was killed");
+    let expected = Duration::from_secs(12)..Duration::from_millis(17_500);
+    assert!(expected.contains(&took), "{took:?}");
 }
