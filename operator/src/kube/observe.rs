@@ -94,6 +94,11 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Whether nothing of it lives.
+    fn over(&self) -> bool {
+        self.job.is_none_or(|job| attempt::finished(job).is_some()) && self.pods.iter().all(|p| pods::is_over(p))
+    }
+
     /// Whether they tell by themselves what the attempt does.
     fn speak(&self) -> bool {
         self.job.is_some() || self.taken || self.pods.iter().any(|p| !pods::is_over(p))
@@ -243,6 +248,10 @@ impl<'a> Eye<'a> {
                 }
                 picture.notes.push(Trouble { kind: TroubleKind::NameCollision, run: Some(id.to_owned()), message });
             }
+            return;
+        }
+        if run.result.is_some() && parts.over() {
+            // Nothing that is left of it can say more.
             return;
         }
         let planned = self.planned.get(id).copied();

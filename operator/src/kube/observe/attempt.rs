@@ -131,7 +131,7 @@ const COMPLETE: &str = "Complete";
 pub(super) const SETTLES: SignedDuration = SignedDuration::from_secs(10);
 
 /// The condition that says that a Job has ended, all its pods included.
-fn finished(job: &Job) -> Option<&JobCondition> {
+pub(super) fn finished(job: &Job) -> Option<&JobCondition> {
     let conditions = job.status.as_ref()?.conditions.as_deref()?;
     conditions.iter().find(|c| c.status == "True" && matches!(c.type_.as_str(), COMPLETE | "Failed"))
 }
