@@ -64,7 +64,7 @@ fn epochs(plan: &Plan, run: &str) -> u32 {
 }
 
 /// Where rank 0 of each running run answers: only in pods of Jobs of this benchmark.
-fn targets(
+pub(super) fn targets(
     benchmark: &MixupBenchmark,
     status: &BenchmarkStatus,
     jobs: &[Arc<Job>],

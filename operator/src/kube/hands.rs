@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use kube::ResourceExt as _;
+use kube::{Client, ResourceExt as _};
 use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark};
 
 use super::act::{self, ActError};
-use super::reconcile::Edge;
+use super::reconcile::{Edge, TurnError};
 use super::{job, log, names, pulse, turn};
 use crate::decide::{Action, Decision};
 use crate::plan::Plan;
@@ -117,7 +117,7 @@ impl Hands<'_> {
         }
         let name = job.name_any();
         let new = act::create(client, &job).await?;
-        memory.created(&uid, &name);
+        memory.created(&uid, id, &name);
         self.alive.beat();
         self.span(id, attempt).in_scope(|| tracing::info!(job = name, new, "the attempt starts"));
         Ok(new)
@@ -136,19 +136,44 @@ impl Hands<'_> {
     }
 }
 
+/// Deletes every Job of the benchmark that has not ended.
+pub(super) async fn stop_all(
+    client: &Client,
+    benchmark: &MixupBenchmark,
+    jobs: &[Arc<Job>],
+    alive: &pulse::Turn,
+) -> Result<(), TurnError> {
+    let mut done = Done::default();
+    let live = |job: &&Arc<Job>| owned(job, benchmark) && !ended(job) && job.metadata.deletion_timestamp.is_none();
+    for job in jobs.iter().filter(live) {
+        done.end(None, act::stop(client, job).await);
+        alive.beat();
+    }
+    let more = done.failures.len().saturating_sub(1);
+    let first = done.failures.into_iter().next();
+    first.map_or(Ok(()), |(_, first)| Err(TurnError::Act { first: Box::new(first), more }))
+}
+
+fn ended(job: &Job) -> bool {
+    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"))
+}
+
+fn owned(job: &Job, benchmark: &MixupBenchmark) -> bool {
+    job.owner_references().iter().any(|o| o.controller == Some(true) && Some(&o.uid) == benchmark.uid().as_ref())
+}
+
 /// Whether a Job may be given its last hour: it is ours, it has ended, and what it came to stands in the status that was read.
 fn expires(job: &Job, benchmark: &MixupBenchmark, status: &BenchmarkStatus) -> bool {
     let spec = job.spec.as_ref();
     if job.metadata.deletion_timestamp.is_some() || spec.is_none_or(|s| s.ttl_seconds_after_finished.is_some()) {
         return false;
     }
-    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let ended = conditions.iter().any(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"));
-    let ours =
-        job.owner_references().iter().any(|o| o.controller == Some(true) && Some(&o.uid) == benchmark.uid().as_ref());
     let run = job.annotations().get(names::RUN);
     let attempt = job.labels().get(names::ATTEMPT).and_then(|a| a.parse::<u32>().ok());
-    let (true, true, Some(run), Some(attempt)) = (ended, ours, run, attempt) else { return false };
+    let (true, true, Some(run), Some(attempt)) = (ended(job), owned(job, benchmark), run, attempt) else {
+        return false;
+    };
     status.runs.iter().find(|row| row.id == *run).is_some_and(|row| {
         row.result.is_some() || row.attempt > attempt || row.ends.iter().any(|end| end.attempt == attempt)
     })

@@ -88,9 +88,12 @@ impl Memory {
         remembered.uncreated.clone()
     }
 
-    /// A Job was created or found.
-    pub fn created(&self, uid: &str, job: &str) {
-        self.write(uid, |r| r.uncreated.remove(job));
+    /// A Job of a run was created or found: what was heard of the attempt before is old.
+    pub fn created(&self, uid: &str, run: &str, job: &str) {
+        self.write(uid, |r| {
+            r.uncreated.remove(job);
+            r.progress.remove(run);
+        });
     }
 
     /// Whether the benchmark's Service was created or found not long ago.
@@ -160,6 +163,8 @@ mod tests {
         memory.heard("a", &runs(&["x", "y"]), BTreeMap::from([("x".into(), at(1)), ("y".into(), at(2))]));
         memory.heard("a", &runs(&["x", "z"]), BTreeMap::from([("z".into(), at(3))]));
         assert_eq!(memory.progress("a"), BTreeMap::from([("x".into(), at(1)), ("z".into(), at(3))]));
+        memory.created("a", "x", "x-a2");
+        assert_eq!(memory.progress("a"), BTreeMap::from([("z".into(), at(3))]), "it was of the attempt before");
     }
 
     #[test]
@@ -168,7 +173,7 @@ mod tests {
         for job in ["a", "b", "c"] {
             memory.uncreated("uid", job.into());
         }
-        memory.created("uid", "a");
+        memory.created("uid", "run", "a");
         assert_eq!(memory.never("uid", ["b", "z"].into_iter()), BTreeSet::from(["c".to_owned()]));
         assert_eq!(memory.never("uid", [].into_iter()), BTreeSet::from(["c".to_owned()]));
         assert_eq!(memory.never("other", [].into_iter()), BTreeSet::new());

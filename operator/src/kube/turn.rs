@@ -16,7 +16,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark, RunPhase};
 
 use super::controller::Scope;
-use super::hands::Hands;
+use super::hands::{self, Hands};
 use super::observe::{Picture, Seen, observe};
 use super::reconcile::{Edge, TurnError};
 use super::{asking, events, names, pulse, reference};
@@ -49,20 +49,11 @@ pub(super) async fn turn(
     }
     let edge = &*scope.edge;
     let uid = benchmark.uid().unwrap_or_default();
-    let refuse = async |reason, message: &str| {
-        let context = Context { benchmark, now, troubles: &[], progress: &BTreeMap::new() };
-        let after = status::refused(reason, message, context);
-        let written = write(edge, benchmark, &after).await?;
-        if matches!(written, Written::Stands) {
-            told(edge, benchmark, &[], &after);
-        }
-        Ok(written.again())
-    };
     let mut planned = match validate(benchmark) {
         Ok(spec) => plan(&spec),
         Err(problems) => {
             let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return refuse(Reason::Invalid, &said.join("; ")).await;
+            return refuse(scope, benchmark, alive, (Reason::Invalid, &said.join("; ")), now).await;
         }
     };
     let mut troubles = edge.memory.troubles(&uid);
@@ -72,11 +63,14 @@ pub(super) async fn turn(
     let (picture, jobs, pods) = match look(scope, benchmark, &planned, alive, now).await? {
         Ok(view) => view,
         // A result that cannot be read must neither be lost nor trained again.
-        Err(error) => return refuse(Reason::StatusUnreadable, &error.to_string()).await,
+        Err(error) => {
+            return refuse(scope, benchmark, alive, (Reason::StatusUnreadable, &error.to_string()), now).await;
+        }
     };
     let look_again = picture.look_again;
     troubles.extend(picture.notes);
-    let progress = edge.memory.progress(&uid);
+    let mut progress = edge.memory.progress(&uid);
+    progress.retain(|run, _| was_live(benchmark, run));
     let decision = decide(&planned, &picture.observed, now);
     let context = Context { benchmark, now, troubles: &troubles, progress: &progress };
     let after = status::status(&planned, &picture.observed, context);
@@ -97,6 +91,32 @@ pub(super) async fn turn(
         None if news => Ok(Again::requeue(Duration::ZERO)),
         None => Ok(Again::requeue(next(benchmark, &decision, &after, look_again, now))),
     }
+}
+
+/// Whether the run was live when the status was written: what was heard of an attempt says nothing of the next one.
+fn was_live(benchmark: &MixupBenchmark, run: &str) -> bool {
+    let mut rows = benchmark.status.iter().flat_map(|status| &status.runs);
+    rows.any(|row| row.id == run && matches!(row.state, RunPhase::Running | RunPhase::Stopping))
+}
+
+/// Says that nothing can be decided of the benchmark, and why. What runs goes on and keeps what it comes to, unless it shall be suspended.
+async fn refuse(
+    scope: &Scope,
+    benchmark: &MixupBenchmark,
+    alive: &pulse::Turn,
+    (reason, message): (Reason, &str),
+    now: Timestamp,
+) -> Result<Again, TurnError> {
+    let context = Context { benchmark, now, troubles: &[], progress: &BTreeMap::new() };
+    let after = status::refused(reason, message, context);
+    let written = write(&scope.edge, benchmark, &after).await?;
+    if matches!(written, Written::Stands) {
+        told(&scope.edge, benchmark, &[], &after);
+        if benchmark.spec.suspend {
+            hands::stop_all(&scope.edge.client, benchmark, &scope.stores.children(benchmark).0, alive).await?;
+        }
+    }
+    Ok(written.again())
 }
 
 /// What became of a write of the status.

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use mixbench_crds::benchmark::RunPhase;
+use mixbench_crds::benchmark::{RunPhase, RunProgress};
 use serde_json::json;
 
 use super::super::fake::Cut;
@@ -260,4 +260,61 @@ async fn a_manifest_that_is_wrong_says_so_and_creates_nothing() {
     world.settle().await;
     assert_eq!(world.condition("Accepted"), ("False".into(), "Invalid".into()));
     assert!(world.jobs().is_empty());
+}
+
+#[tokio::test]
+async fn what_runs_of_a_manifest_that_became_wrong_goes_on_until_it_is_suspended() {
+    let mut world = World::new(&spec());
+    world.settle().await;
+    world.pods_start();
+    world.settle().await;
+    // As after an upgrade to a release that knows the backbone no more.
+    world.edit(|spec| spec["matrix"]["backbones"] = json!([{"name": "nonesuch"}]));
+    world.settle().await;
+    assert_eq!(world.condition("Accepted"), ("False".into(), "Invalid".into()));
+    assert_eq!((world.server.count("DELETE jobs"), world.status().runs.len()), (0, 2));
+    world.edit(|spec| spec["suspend"] = json!(true));
+    world.settle().await;
+    assert_eq!(world.server.count("DELETE jobs"), 2);
+}
+
+#[tokio::test]
+async fn live_runs_are_asked_how_far_they_are_and_only_in_pods_of_their_own_jobs() {
+    let mut world = World::new(&spec());
+    world.settle().await;
+    world.pods_start();
+    let (scope, benchmark) = (world.scope(), world.benchmark());
+    let (jobs, pods) = scope.stores.children(&benchmark);
+    let asked = asking::targets(&benchmark, &world.status(), &jobs, &pods);
+    assert_eq!(asked.len(), 2);
+    for (what, at, value) in [
+        ("another one's pod", "/metadata/ownerReferences/0/uid", json!("foreign")),
+        ("not rank 0", "/metadata/labels/batch.kubernetes.io~1job-completion-index", json!("1")),
+        ("not running", "/status/phase", json!("Pending")),
+        ("no address", "/status/podIP", json!("example.org")),
+    ] {
+        let mut pod = serde_json::to_value(&*pods[0]).unwrap();
+        *pod.pointer_mut(at).unwrap() = value;
+        let pods = [Arc::new(serde_json::from_value(pod).unwrap()), Arc::clone(&pods[1])];
+        assert_eq!(asking::targets(&benchmark, &world.status(), &jobs, &pods).len(), 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_says_of_itself_is_in_its_row_and_goes_with_its_attempt() {
+    let mut world = World::new(&spec());
+    world.settle().await;
+    let run = world.status().runs[0].id.clone();
+    let (uid, far) = (world.benchmark().uid().unwrap(), RunProgress { epoch: 1, ..RunProgress::default() });
+    let asked = BTreeSet::from([run.clone()]);
+    world.edge.memory.heard(&uid, &asked, BTreeMap::from([(run.clone(), far.clone())]));
+    world.settle().await;
+    assert_eq!(world.status().runs[0].progress, Some(far));
+    world.server.remove("jobs", &world.status().runs[0].job.clone().unwrap());
+    world.now += jiff::SignedDuration::from_mins(10);
+    world.settle().await;
+    world.now += jiff::SignedDuration::from_mins(10);
+    world.settle().await;
+    let row = &world.status().runs[0];
+    assert_eq!((row.attempt, &row.progress), (2, &None));
 }
