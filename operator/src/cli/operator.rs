@@ -143,11 +143,12 @@ async fn work(args: &Args, edge: &Arc<Edge>, instance: String, stop: watch::Rece
             _ = told.wait_for(|stop| *stop) => break,
             held = held.wait_for(|held| *held) => if held.is_err() { break },
         }
-        // Turns end when the Lease is lost or the operator shall stop, whichever comes first.
+        // Turns end when the Lease is lost or the operator shall stop, whichever comes first. Who has lost it finishes nothing: another
+        // one leads by now, and sees newer things.
         let (end, until) = watch::channel(false);
         let (mut lost, mut told) = (held.clone(), stop.clone());
         let ending = async {
-            tokio::select! { _ = told.wait_for(|stop| *stop) => {}, _ = lost.wait_for(|held| !*held) => {} }
+            tokio::select! { _ = told.wait_for(|stop| *stop) => {}, _ = lost.wait_for(|held| !*held) => return }
             end.send_replace(true);
             std::future::pending::<()>().await;
         };

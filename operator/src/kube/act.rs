@@ -120,7 +120,7 @@ fn owner<K: Resource>(object: &K) -> Option<&str> {
 /// Deletes a Job; it stays to be seen until its pods have ended within their grace and are gone.
 ///
 /// # Errors
-/// [`ActError`], except that a Job that is gone, or is another one by now, is none.
+/// [`ActError`], except that a Job that is gone or has changed is none.
 pub async fn stop(client: &Client, job: &Job) -> Result<(), ActError> {
     delete(client, job, PropagationPolicy::Foreground).await
 }
@@ -128,7 +128,7 @@ pub async fn stop(client: &Client, job: &Job) -> Result<(), ActError> {
 /// Deletes a benchmark; what it owns follows.
 ///
 /// # Errors
-/// [`ActError`], except that a benchmark that is gone, or is another one by now, is none.
+/// [`ActError`], except that a benchmark that is gone or has changed is none.
 pub async fn retire(client: &Client, benchmark: &MixupBenchmark) -> Result<(), ActError> {
     delete(client, benchmark, PropagationPolicy::Background).await
 }
@@ -137,8 +137,9 @@ async fn delete<K>(client: &Client, object: &K, propagation: PropagationPolicy) 
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    // Only this one: what may have been created under the same name since is not meant.
-    let only = Preconditions { uid: object.uid(), resource_version: None };
+    // Only this one, as it was seen: neither what may have been created under its name since, nor one that has ended or was edited since, as
+    // a cache that lags does not show yet. The watch brings what it is now, and with it another turn.
+    let only = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
     let how =
         DeleteParams { propagation_policy: Some(propagation), preconditions: Some(only), ..DeleteParams::default() };
     settled(api::<K>(client, object).delete(&object.name_any(), &how).await.map(drop), "delete", object)

@@ -34,8 +34,8 @@ pub type Guarded = DeserializeGuard<MixupBenchmark>;
 
 /// Quiet time after a change before a turn: a Job's end comes as several changes of it and of its pods.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// First and longest wait before a watch that failed is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// First and longest wait before a watch that failed is tried again: an API server that is back is at work again within five seconds.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
 /// What is seen of one namespace, or of all.
 #[derive(Clone, Debug)]
