@@ -3,11 +3,19 @@
 //! Tests named `row_…` stand for the rows of the list of faults that the operator promises to bear.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod answers;
 #[path = "../bad/mod.rs"]
 mod bad;
+mod children;
+mod crashes;
 mod desk;
+mod edits;
+mod happy;
 mod lease;
 mod manifests;
-#[allow(dead_code, reason = "modules that use the rest join one by one")]
+mod nodes;
 mod support;
 mod tools;
+mod watching;
+mod wiped;
+mod words;

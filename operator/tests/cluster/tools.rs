@@ -53,6 +53,7 @@ async fn the_proxy_counts_what_it_passes_on_and_fails_what_it_is_told_to() {
     assert!(jobs.get("job").await.is_err());
     stage.proxy.up();
     jobs.get("job").await.unwrap();
+    assert_eq!(stage.proxy.calls().last().unwrap().name.as_deref(), Some("job"));
 }
 
 #[tokio::test]

@@ -51,7 +51,6 @@ impl End {
 /// The kubelet of a namespace.
 #[derive(Clone)]
 pub(crate) struct Kubelet {
-    client: Client,
     pods: Api<Pod>,
 }
 
@@ -73,7 +72,7 @@ impl Kubelet {
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             other => drop(other.unwrap()),
         }
-        Self { pods: Api::namespaced(client.clone(), namespace), client }
+        Self { pods: Api::namespaced(client, namespace) }
     }
 
     /// Gives a pod its node and says that it runs.
@@ -103,10 +102,22 @@ impl Kubelet {
     /// Confirms that a pod which is being deleted is gone; it says these last words.
     pub(crate) async fn confirm(&self, pod: &Pod, end: End) {
         self.try_end(pod, end).await.unwrap();
-        self.pods.delete(&name(pod), &DeleteParams::default().grace_period(0)).await.unwrap();
+        // Once it has ended, the garbage collector may be quicker.
+        match self.pods.delete(&name(pod), &DeleteParams::default().grace_period(0)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => drop(other.unwrap()),
+        }
     }
 
-    /// Removes a pod without a word, as it happens when its node is gone.
+    /// The node of a running pod is gone: the garbage collector of pods says that it has failed, and nobody knows how its container ended.
+    pub(crate) async fn lose(&self, pod: &Pod) {
+        let condition = json!([{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists", "lastTransitionTime": jiff::Timestamp::now()}]);
+        self.patch(pod, json!({"phase": "Failed", "conditions": condition})).await.unwrap();
+        self.vanish(pod).await;
+    }
+
+    /// Removes a pod without a word.
     pub(crate) async fn vanish(&self, pod: &Pod) {
         self.pods.delete(&name(pod), &DeleteParams::default().grace_period(0)).await.unwrap();
     }
@@ -174,11 +185,6 @@ impl Kubelet {
     pub(crate) async fn patch(&self, pod: &Pod, status: Value) -> kube::Result<()> {
         let patch = Patch::Strategic(json!({"status": status}));
         self.pods.patch_status(&name(pod), &PatchParams::default(), &patch).await.map(drop)
-    }
-
-    /// Its client.
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
     }
 }
 

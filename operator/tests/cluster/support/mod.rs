@@ -7,3 +7,4 @@ pub(crate) mod operator;
 pub(crate) mod proxy;
 pub(crate) mod said;
 pub(crate) mod stage;
+pub(crate) mod trained;

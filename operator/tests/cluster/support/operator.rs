@@ -1,6 +1,8 @@
 //! The real program.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -11,14 +13,17 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct Operator {
     child: Child,
     log: PathBuf,
+    /// Where it serves its metrics.
+    listens: SocketAddr,
 }
 
 impl Operator {
     /// Starts it with further arguments; what it says is appended to the file `log`.
     pub(crate) fn start(kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Self {
+        let listens = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let said = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_mixbench"))
-            .args(["operator", "--listen", "127.0.0.1:0", "--log-format", "text", "--trainer-image", IMAGE])
+            .args(["operator", "--listen", &listens.to_string(), "--log-format", "text", "--trainer-image", IMAGE])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(arguments)
@@ -28,7 +33,7 @@ impl Operator {
             .stderr(said)
             .spawn()
             .unwrap();
-        Self { child, log: log.to_owned() }
+        Self { child, log: log.to_owned(), listens }
     }
 
     /// Whether it still runs.
@@ -58,6 +63,15 @@ impl Operator {
     /// SIGSTOP or SIGCONT.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Its page at this path.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut connection = TcpStream::connect(self.listens).unwrap();
+        write!(connection, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        connection.read_to_string(&mut page).unwrap();
+        page
     }
 
     /// Everything that it said so far.

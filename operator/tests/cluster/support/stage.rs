@@ -66,8 +66,13 @@ impl Stage {
 
     /// Starts an operator of this namespace, without a lease, with further arguments.
     pub(crate) fn start_operator(&mut self, more: &[&str]) {
-        let arguments = [&["--namespace", &self.namespace, "--no-lease"], more].concat();
-        self.operator = Some(Operator::start(&self.kubeconfig(), &self.folder.path().join("log"), &arguments));
+        self.operator = Some(self.another_operator(&[&["--no-lease"], more].concat()));
+    }
+
+    /// Starts one more of this namespace.
+    pub(crate) fn another_operator(&self, arguments: &[&str]) -> Operator {
+        let arguments = [&["--namespace", &self.namespace], arguments].concat();
+        Operator::start(&self.kubeconfig(), &self.folder.path().join("log"), &arguments)
     }
 
     /// The operator that was started last.
@@ -198,11 +203,13 @@ impl Stage {
         self.list().await
     }
 
-    /// What was told of the benchmarks of the namespace.
-    pub(crate) async fn events(&self) -> Vec<Event> {
-        let all = self.list::<Event>().await;
-        let ours = |event: &Event| event.regarding.as_ref().and_then(|r| r.kind.as_deref()) == Some("MixupBenchmark");
-        all.into_iter().filter(ours).collect()
+    /// Reasons of the events that were told of runs, in order of the alphabet, once there are so many.
+    pub(crate) async fn events_of_runs(&self, count: usize) -> Vec<String> {
+        let of_run = |event: &Event| Some(event.reason.clone()?).filter(|reason| reason.starts_with("Run"));
+        let told = |all: &[Event]| all.iter().filter_map(of_run).count() >= count;
+        let mut reasons: Vec<String> = self.all("events", told).await.iter().filter_map(of_run).collect();
+        reasons.sort();
+        reasons
     }
 
     /// Lets time pass in which nothing should happen.
