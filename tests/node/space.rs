@@ -77,7 +77,7 @@ impl Space {
 
     /// Waits until a benchmark is over, and says what it was when it is not to be.
     pub(crate) fn finished(&self, benchmark: &str) -> Vec<Row> {
-        let finished = self.has(benchmark, "Finished", 240);
+        let finished = self.has(benchmark, "Finished", 600);
         let complete = finished && self.has(benchmark, "Complete", 0);
         assert!(complete, "{}", self.kubectl(&["get", "mixb,jobs,pods,events", "-o", "yaml"]));
         self.rows(benchmark)
@@ -154,7 +154,7 @@ pub(crate) fn kill(pid: u32) {
 pub(crate) fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(3), "it never came to that: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "it never came to that: {what}");
         std::thread::sleep(Duration::from_millis(200));
     }
     begun.elapsed()

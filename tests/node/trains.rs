@@ -55,3 +55,22 @@ fn two_pods_of_a_run_meet_by_name_and_give_the_numbers_of_one_machine() {
         assert_eq!(two, Row { id: two.id.clone(), ..one });
     }
 }
+
+#[test]
+fn the_static_program_finds_the_api_server_by_its_name() {
+    let space = Space::new("by-name");
+    space.apply(&manifest("by-name.yaml"));
+    let ended = || {
+        space.kubectl(&[
+            "get",
+            "pod",
+            "by-name",
+            "-o",
+            "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}",
+        ])
+    };
+    until("it ends", || !ended().is_empty());
+    let said = space.kubectl(&["logs", "by-name"]);
+    // Who may not read benchmarks has been heard, by a server that was found and whose certificate holds.
+    assert!(said.contains("forbidden"), "{said}");
+}
