@@ -35,10 +35,12 @@ release: check-tools ## Build both binaries with optimisation
 	cargo build --locked --release -p mixbench-operator
 
 # The operator's image has no libraries, so it is linked statically, which takes a target by name: with none, build scripts and macros
-# would be too. The trainer's looks for libtorch beside itself only.
+# would be too. Equal functions, of which generated code has many, are folded; only the last link is told so, not every crate. The
+# trainer looks for libtorch beside itself only.
 dist: check-tools ## Build both binaries as a release ships them
 	$(torch) MIXBENCH_RELOCATABLE=1 cargo build --locked --profile dist -p mixbench-trainer
-	cargo build --locked --profile dist -p mixbench-operator --target $(static) --config 'target.$(static).rustflags=["-Ctarget-feature=+crt-static"]'
+	cargo rustc --locked --profile dist -p mixbench-operator --bin mixbench --target $(static) \
+	  --config 'target.$(static).rustflags=["-Ctarget-feature=+crt-static"]' -- -Cstrip=symbols -Clink-arg=-Wl,--icf=all
 
 images: dist ## Build the images of both and print the folder of their archives; VARIANT=cuda puts CUDA into the trainer's
 	@scripts/images.sh $(VARIANT)

@@ -55,7 +55,7 @@ if [ "$(cat "$staged.of" 2>/dev/null)" != "$libtorch" ]; then
 fi
 install -D "$trainer" "$staged/bin/mixbench-trainer"
 install -D "$operator" "$target/images/operator/mixbench"
-if ldd "$operator" >/dev/null 2>&1; then die "$operator is not static, and its image has no libraries"; fi
+if ldd "$operator" 2>/dev/null | grep -q '=>'; then die "$operator is not static, and its image has no libraries"; fi
 # What an image lacks would show only when its first pod starts. libcuda comes with the machine's driver.
 strangers=$(for file in "$staged"/bin/* "$staged"/lib/*; do ldd "$file"; done | grep -E 'not found|=> .*lib(torch|c10|cu|nv|nccl|gomp)' |
   grep -vF -e "=> $staged/" -e 'libcuda.so.1 => not found' || true)
