@@ -95,7 +95,7 @@ async fn row_02_a_crash_between_the_end_of_a_job_and_the_status() {
     let pod = stage.pod().await;
     stage.kubelet.run(&pod).await;
     stage.status("smoke", "the run is seen to run", |status| status.running == 1).await;
-    let mut struck = stage.proxy.fail(usize::MAX, Fault::Hang, |call| call.resource == "mixupbenchmarks/status");
+    let mut struck = stage.proxy.fail(usize::MAX, Fault::Answer(500), |call| call.resource == "mixupbenchmarks/status");
     stage.kubelet.end(&pod, finished(&pod)).await;
     struck.reach(1).await;
     let complete = |jobs: &[Job]| jobs.iter().all(|j| j.status.as_ref().is_some_and(|s| s.completion_time.is_some()));
