@@ -6,6 +6,7 @@
 mod answers;
 #[path = "../bad/mod.rs"]
 mod bad;
+mod besides;
 mod children;
 mod crashes;
 mod desk;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use mixbench_crds::exit::Exit;
@@ -16,6 +16,8 @@ use super::bench::{finished, run_of, stopped};
 
 /// The one node.
 const NODE: &str = "node";
+/// Address of pods that nobody shall reach: of the loopback, where nobody listens.
+const NOWHERE: &str = "127.66.0.1";
 /// What containers of runs are called.
 const CONTAINER: &str = "trainer";
 
@@ -77,7 +79,12 @@ impl Kubelet {
 
     /// Gives a pod its node and says that it runs.
     pub(crate) async fn run(&self, pod: &Pod) {
-        self.try_run(pod).await.unwrap();
+        self.run_at(pod, NOWHERE).await;
+    }
+
+    /// The same, at this address.
+    pub(crate) async fn run_at(&self, pod: &Pod, address: &str) {
+        self.try_run(pod, address).await.unwrap();
     }
 
     /// Ends a pod's container.
@@ -152,22 +159,22 @@ impl Kubelet {
             }
             self.pods.delete(&name(pod), &DeleteParams::default().grace_period(0)).await.ok();
         } else if phase == "Pending" {
-            self.try_run(pod).await.ok();
+            self.try_run(pod, NOWHERE).await.ok();
         } else if !over && let Some(end) = script(pod) {
             self.try_end(pod, end).await.ok();
         }
     }
 
-    async fn try_run(&self, pod: &Pod) -> kube::Result<()> {
+    async fn try_run(&self, pod: &Pod, ip: &str) -> kube::Result<()> {
         if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_none()) {
             let target = ObjectReference { kind: Some("Node".into()), name: Some(NODE.into()), ..<_>::default() };
-            let binding = Binding { metadata: pod.metadata.clone(), target };
+            let metadata = ObjectMeta { name: pod.metadata.name.clone(), ..<_>::default() };
+            let binding = Binding { metadata, target };
             let post = PostParams::default();
             let _: Value = self.pods.create_subresource("binding", &name(pod), &post, &binding).await?;
         }
         let state = json!({"running": {"startedAt": jiff::Timestamp::now()}});
         let ready = json!([{"type": "Ready", "status": "True"}]);
-        let ip = "10.244.0.9";
         let status = json!({"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "192.0.2.1",
             "startTime": jiff::Timestamp::now(), "conditions": ready, "containerStatuses": containers(true, &state)});
         self.patch(pod, status).await
