@@ -39,7 +39,8 @@ async fn a_benchmark_ends_with_its_top1_in_the_status() {
     let more = stage.proxy.calls().split_off(mark);
     assert!(!more.iter().any(|call| call.verb != "watch"), "{more:?}");
     let writes: Vec<_> = stage.proxy.calls().into_iter().filter(Call::writes).collect();
-    assert!(writes.len() <= 2 * 6, "{} writes for 2 runs: {writes:#?}", writes.len());
+    // Besides those of the runs: the event of the end, and a TTL that is given twice where the cache is late to show it.
+    assert!(writes.len() <= 2 * 6 + 2, "{} writes for 2 runs: {writes:#?}", writes.len());
     let told = ["RunStarted", "RunStarted", "RunSucceeded", "RunSucceeded"];
     assert_eq!(stage.events_of_runs(4).await, told);
 }
