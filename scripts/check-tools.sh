@@ -16,6 +16,7 @@ need nasm nasm
 need make make
 need git git
 need python3 python3
+need openssl openssl
 python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 packages=${packages# }
 if [ "${1:-}" = --apt ]; then

@@ -29,6 +29,8 @@ refuses() { # WORDS COMMAND…: the command fails and says WORDS
 programs=$(tests/cluster/binaries.sh control kubeconform)
 PATH=$programs/bin:$PATH
 export KUBECONFIG=$cluster/admin.kubeconfig HELM_CACHE_HOME=$scratch/helm KUBECACHEDIR=$scratch/kubectl
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+[ "$(sed -n 's/^appVersion: //p' $chart/Chart.yaml)" = "$version" ] || die "appVersion in $chart/Chart.yaml is not the workspace's version, $version"
 variants=("$chart/values.yaml" tests/chart/cluster.yaml tests/chart/namespaced.yaml)
 # helm says of each use that the custom resource's file is a link, which is how there is only one of it.
 helm package -d "$scratch" $chart >/dev/null 2>&1

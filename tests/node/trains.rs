@@ -59,7 +59,7 @@ fn two_pods_of_a_run_meet_by_name_and_give_the_numbers_of_one_machine() {
 #[test]
 fn the_static_program_finds_the_api_server_by_its_name() {
     let space = Space::new("by-name");
-    space.apply(&manifest("by-name.yaml"));
+    space.apply(&manifest("by-name.yaml").replace("VERSION", env!("CARGO_PKG_VERSION")));
     let ended = || {
         space.kubectl(&[
             "get",
