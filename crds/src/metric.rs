@@ -79,10 +79,21 @@ pub fn percent(value: f64) -> String {
     format!("{value:.2}")
 }
 
+/// A difference in percentage points, as text with its sign and two digits; what rounds to nothing has no minus.
+pub fn points(difference: f64) -> String {
+    let text = format!("{difference:+.2}");
+    if text == "-0.00" { "+0.00".to_owned() } else { text }
+}
+
 #[cfg(test)]
 #[allow(clippy::cast_sign_loss)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_that_rounds_to_nothing_has_no_minus() {
+        assert_eq!([-0.004, 0.004, -0.006, 1.0].map(points), ["+0.00", "+0.00", "-0.01", "+1.00"]);
+    }
 
     #[test]
     fn rules_over_the_golden_scores() {

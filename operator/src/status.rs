@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use mixbench_crds::benchmark::{
     BenchmarkStatus, CellStatus, Environment, MAX_RUNS, MixupBenchmark, RunPhase, RunProgress, RunStatus,
 };
-use mixbench_crds::metric::percent;
+use mixbench_crds::metric::{percent, points};
 use mixbench_crds::result::RunResult;
 
 use crate::aggregate::{self, Cell, Verdict};
@@ -144,7 +144,7 @@ fn cell_row(cell: &Cell) -> CellStatus {
         std: cell.std.map(percent),
         ci95: cell.ci95.map(percent),
         reference: cell.reference.top1().map(percent),
-        delta: cell.delta.map(|d| format!("{d:+.2}")),
+        delta: cell.delta.map(points),
         verdict: match cell.verdict {
             Verdict::Pass => "Pass",
             Verdict::Regressed => "Regressed",

@@ -1,6 +1,6 @@
 //! The table of cells, once: what stands in which column. Formats only decide how a value looks.
 
-use mixbench_crds::metric::percent;
+use mixbench_crds::metric::{percent, points};
 
 use super::{CellRow, Mood, Report};
 
@@ -41,7 +41,7 @@ impl Value {
             Self::Text(text) => text.clone(),
             Self::Of(n, of) => format!("{n}/{of}"),
             Self::Number(value, decimals) => format!("{value:.decimals$}"),
-            Self::Signed(value) => format!("{value:+.2}"),
+            Self::Signed(value) => points(*value),
             Self::Range(low, high) => format!("{} – {}", percent(*low), percent(*high)),
             Self::Verdict(word, _) => (*word).to_owned(),
             Self::Missing(_) => "–".to_owned(),

@@ -6,7 +6,7 @@ use super::escape::escape;
 use super::{CellRow, CellStatus, Report, trials};
 use crate::aggregate::Verdict;
 use crate::plan::Reference;
-use mixbench_crds::metric::percent;
+use mixbench_crds::metric::{percent, points};
 
 /// How a test case ended, other than well.
 enum Mark {
@@ -109,7 +109,7 @@ fn compared(row: &CellRow) -> String {
         text(cell.mean),
         trials(cell.n),
         text(cell.reference.top1()),
-        cell.delta.map_or("–".to_owned(), |d| format!("{d:+.2}"))
+        cell.delta.map_or("–".to_owned(), points)
     )
 }
 

@@ -1,7 +1,7 @@
 //! Mean top-1 with its interval beside the published number, as bars from zero; and how far the two lie apart, on a scale of its own, since
 //! bars that honestly start at zero cannot show three tenths of a point.
 
-use mixbench_crds::metric::percent;
+use mixbench_crds::metric::{percent, points};
 
 use super::super::{CellRow, Mood, Report, trials};
 use super::facet::Facet;
@@ -84,9 +84,9 @@ pub(super) fn differences(report: &Report) -> Option<String> {
         if let Some(half) = row.cell.ci95 {
             whisker(&mut svg, &format!("whisker {mood}"), (x.at(delta - half), x.at(delta + half)), y);
         }
-        let title = format!("{name}: {delta:+.2} points, {}", row.word());
+        let title = format!("{name}: {} points, {}", points(*delta), row.word());
         svg.dot(&format!("delta {mood}"), (x.at(*delta), y), 5.0, &title);
-        svg.text("value", "start", (WIDTH - RIGHT + 8.0, y + 4.0), &format!("{delta:+.2}"));
+        svg.text("value", "start", (WIDTH - RIGHT + 8.0, y + 4.0), &points(*delta));
     }
     Some(svg.finish("chart differences", "Difference to the published top-1 of every cell, with 95 % intervals", ""))
 }
