@@ -1,13 +1,12 @@
 //! A benchmark in a folder of its own.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use mixbench_crds::event::{Body, Epoch, Event};
 use mixbench_crds::layout::RunDir;
 use mixbench_crds::result::RunResult;
+pub(crate) use mixbench_tests::{epochs, events};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// One of our programs. `make build` puts both into `MIXBENCH_BIN_DIR`.
@@ -91,23 +90,6 @@ impl Bench {
 pub(crate) fn result(run: &RunDir) -> RunResult {
     let id = run.path().file_name().unwrap().to_str().unwrap();
     RunResult::parse(&std::fs::read_to_string(run.result()).unwrap(), id).unwrap()
-}
-
-/// What was said of a run, in all attempts.
-pub(crate) fn events(run: &RunDir) -> Vec<Event> {
-    let text = std::fs::read_to_string(run.events()).unwrap_or_default();
-    text.lines().filter_map(|line| Event::parse(line).ok()).collect()
-}
-
-/// The epochs of a run, the last word on each, without the times.
-pub(crate) fn epochs(run: &RunDir) -> BTreeMap<u32, Epoch> {
-    let bodies = events(run).into_iter().map(|event| event.body);
-    bodies
-        .filter_map(|body| match body {
-            Body::Epoch(epoch) => Some((epoch.score.epoch, Epoch { train_seconds: 0.0, eval_seconds: 0.0, ..epoch })),
-            _ => None,
-        })
-        .collect()
 }
 
 pub(crate) fn came(output: &Output) -> Came {

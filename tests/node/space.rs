@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mixbench_crds::event::{Body, Epoch, Event};
 use mixbench_crds::layout::RunDir;
 use mixbench_crds::result::RunResult;
+pub(crate) use mixbench_tests::{epochs, events};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What `status.runs` says of one run. A field that is not there is empty.
@@ -199,23 +199,6 @@ pub(crate) fn row(id: &str, run: &RunDir) -> Row {
         top1: format!("{:.2}", result.top1()),
         scores: scores.join(" "),
     }
-}
-
-/// What was said of a run, in all attempts.
-pub(crate) fn events(run: &RunDir) -> Vec<Event> {
-    let text = std::fs::read_to_string(run.events()).unwrap_or_default();
-    text.lines().filter_map(|line| Event::parse(line).ok()).collect()
-}
-
-/// The epochs of a run, the last word on each, without the times: losses and counts agree to the bit or not at all.
-pub(crate) fn epochs(run: &RunDir) -> BTreeMap<u32, Epoch> {
-    let bodies = events(run).into_iter().map(|event| event.body);
-    bodies
-        .filter_map(|body| match body {
-            Body::Epoch(epoch) => Some((epoch.score.epoch, Epoch { train_seconds: 0.0, eval_seconds: 0.0, ..epoch })),
-            _ => None,
-        })
-        .collect()
 }
 
 /// A line for the end of `make e2e` and for docs/performance.md.
