@@ -94,6 +94,16 @@ for forbidden in "get secrets" "list configmaps" "get pods --subresource log" "c
   # shellcheck disable=SC2086
   can no default $forbidden
 done
+for who in view edit; do
+  kubectl create rolebinding "who-may-$who" --clusterrole=$who --user=$who >/dev/null
+done
+# The controller adds the chart's rights to those roles a moment later.
+until kubectl auth can-i create mixupbenchmarks --as edit >/dev/null 2>&1; do
+  sleep 0.2
+  [ $SECONDS -lt 120 ] || die "who has the role edit may not create benchmarks"
+done
+kubectl auth can-i get mixupbenchmarks --as view >/dev/null || die "who has the role view may not look at benchmarks"
+! kubectl auth can-i delete mixupbenchmarks --as view >/dev/null || die "who has the role view may delete benchmarks"
 [ "$(kubectl auth can-i create mixupbenchmarks --as anyone --as-group system:authenticated 2>/dev/null || true)" = no ] || die "everyone may create benchmarks"
 
 # The custom resource goes with the chart, and stays with its benchmarks when the chart goes.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::bench::{run_of, spec, with, with_storage};
 use crate::support::control::Control;
 use crate::support::proxy::Fault;
-use crate::support::stage::{Stage, is, reason};
+use crate::support::stage::{LEASE, Stage, is, reason};
 use crate::support::trained::{Trained, assert_right, finished};
 
 /// Two runs, one after the other.
@@ -174,7 +174,7 @@ async fn row_10_a_leader_that_was_paused_writes_nothing_when_it_wakes() {
     let stage = Stage::without_operator(&Control::shared()).await;
     let trained = Trained::default();
     let _playing = stage.kubelet.play(|_| None);
-    let lease = ["--lease-namespace", stage.namespace.as_str()];
+    let lease = ["--lease-namespace", stage.namespace.as_str(), "--lease-name", LEASE];
     let first = stage.another_operator(&lease);
     stage.create("many", many()).await;
     let pods = stage.pods(4).await;

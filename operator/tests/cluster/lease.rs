@@ -10,13 +10,10 @@ use tokio::sync::oneshot;
 
 use crate::support::control::Control;
 use crate::support::operator::Operator;
-use crate::support::stage::Stage;
-
-/// Name of the Lease in each test's namespace.
-const NAME: &str = "mixbench-test";
+use crate::support::stage::{LEASE, Stage};
 
 async fn spec(stage: &Stage) -> LeaseSpec {
-    let lease = stage.api::<Lease>().get_opt(NAME).await.unwrap();
+    let lease = stage.api::<Lease>().get_opt(LEASE).await.unwrap();
     lease.and_then(|lease| lease.spec).unwrap_or_default()
 }
 
@@ -34,10 +31,7 @@ async fn next_holder(stage: &Stage, before: &str) -> (String, Duration) {
 
 /// An operator that contends for the Lease of the test's namespace.
 fn operator(stage: &Stage, log: &str) -> Operator {
-    let folder = stage.kubeconfig();
-    let folder = folder.parent().unwrap();
-    let arguments = ["--namespace", &stage.namespace, "--lease-namespace", &stage.namespace, "--lease-name", NAME];
-    Operator::start(&stage.kubeconfig(), &folder.join(log), &arguments)
+    stage.operator_with_log(log, &["--lease-namespace", &stage.namespace, "--lease-name", LEASE])
 }
 
 /// Waits until an operator has asked for the Lease, so that it is in the race.
@@ -55,7 +49,7 @@ async fn a_lease_reads_as_other_tools_expect_it_and_is_made_again_when_deleted()
     let contender = Contender {
         client: stage.client.clone(),
         namespace: stage.namespace.clone(),
-        name: NAME.into(),
+        name: LEASE.into(),
         identity: "one".into(),
         timings: Timings::default(),
         metrics: Metrics::new(),
@@ -68,7 +62,7 @@ async fn a_lease_reads_as_other_tools_expect_it_and_is_made_again_when_deleted()
     assert_eq!(taken.lease_transitions, Some(1));
     assert!(taken.acquire_time.is_some() && taken.renew_time.is_some());
 
-    stage.api::<Lease>().delete(NAME, &DeleteParams::default()).await.unwrap();
+    stage.api::<Lease>().delete(LEASE, &DeleteParams::default()).await.unwrap();
     assert_eq!(next_holder(&stage, "").await.0, "one");
     assert!(*leads.borrow());
 

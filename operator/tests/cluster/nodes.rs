@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::bench::{failed, run_of, spec, stopped, with};
 use crate::support::kubelet::End;
 use crate::support::stage::{Stage, is};
-use crate::support::trained::{assert_right, finished};
+use crate::support::trained::{Trained, assert_right, finished};
 
 /// Waits for the pod of this attempt, and runs it.
 async fn attempt(stage: &Stage, number: u32) -> Pod {
@@ -80,6 +80,28 @@ async fn row_23_one_node_of_two_fails() {
     stage.kubelet.run_to(&next[1], End::new(0, "")).await;
     stage.kubelet.end(&next[0], finished(&next[0])).await;
     assert_right(&stage.finished("pair").await);
+}
+
+#[tokio::test]
+async fn a_new_operator_goes_on_with_the_service_of_the_old_one() {
+    let mut stage = Stage::new().await;
+    let trained = Trained::default();
+    let both = with(spec(&["vanilla", "mixup"]), json!({"parallelism": 1, "trainer": {"nodes": 2}}));
+    stage.create("pair", both).await;
+    for _ in 0..2 {
+        let pods = stage.pods(2).await;
+        for pod in &pods {
+            stage.kubelet.run(pod).await;
+        }
+        stage.status("pair", "it is seen to run", |status| status.running == 1).await;
+        stage.restart_operator();
+        trained.note(&pods[0]);
+        stage.kubelet.end(&pods[1], End::new(0, "")).await;
+        stage.kubelet.end(&pods[0], finished(&pods[0])).await;
+    }
+    assert_right(&stage.finished("pair").await);
+    trained.assert_once(2);
+    assert_eq!(stage.services().await.len(), 1);
 }
 
 #[tokio::test]

@@ -255,7 +255,7 @@ async fn forward(client: Client, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap_or_default();
     let mut asked = http::Request::builder().method(parts.method).uri(parts.uri);
-    for name in ["accept", "content-type"] {
+    for name in ["accept", "content-type", "impersonate-user"] {
         if let Some(value) = parts.headers.get(name) {
             asked = asked.header(name, value);
         }

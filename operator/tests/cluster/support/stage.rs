@@ -7,9 +7,11 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -20,6 +22,10 @@ use super::proxy::Proxy;
 
 /// Longest wait for anything. A test that waits so long has failed.
 const PATIENCE: u64 = 60;
+/// Name of the only Lease that the chart's role lets the operator take, in each test's namespace.
+pub(crate) const LEASE: &str = "mixbench";
+/// Whom the chart gives its roles to.
+const OPERATOR: &str = "system:serviceaccount:mixbench-system:mixbench";
 
 /// A namespace with a proxy before the API server, an operator behind it, and a kubelet.
 pub(crate) struct Stage {
@@ -55,13 +61,20 @@ impl Stage {
             operator: None,
             folder: tempfile::tempdir().unwrap(),
         };
-        std::fs::write(stage.kubeconfig(), kubeconfig(&stage.proxy.url())).unwrap();
+        let url = stage.proxy.url();
+        std::fs::write(stage.kubeconfig(), kubeconfig(&url, &json!({}))).unwrap();
+        std::fs::write(stage.operators_kubeconfig(), kubeconfig(&url, &json!({"as": OPERATOR}))).unwrap();
         stage
     }
 
-    /// A kubeconfig that leads through the proxy.
+    /// A kubeconfig of the administrator that leads through the proxy.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
+    }
+
+    /// The same of the operator, who has only the rights that the chart gives.
+    fn operators_kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig-of-the-operator")
     }
 
     /// Starts an operator of this namespace, without a lease, with further arguments.
@@ -71,8 +84,13 @@ impl Stage {
 
     /// Starts one more of this namespace.
     pub(crate) fn another_operator(&self, arguments: &[&str]) -> Operator {
+        self.operator_with_log("log", arguments)
+    }
+
+    /// The same, which writes to a log of this name.
+    pub(crate) fn operator_with_log(&self, log: &str, arguments: &[&str]) -> Operator {
         let arguments = [&["--namespace", &self.namespace], arguments].concat();
-        Operator::start(&self.kubeconfig(), &self.folder.path().join("log"), &arguments)
+        Operator::start(&self.operators_kubeconfig(), &self.folder.path().join(log), &arguments)
     }
 
     /// The operator that was started last.
@@ -237,13 +255,27 @@ async fn namespace(client: &Client) -> String {
     let name = created.name_any();
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
     try_for(PATIENCE, async || accounts.get_opt("default").await.unwrap()).await.expect("a service account");
+    copy::<Role>(client, &name).await;
+    copy::<RoleBinding>(client, &name).await;
     name
 }
 
-fn kubeconfig(server: &str) -> String {
+/// Gives a namespace what the chart puts beside its Lease: the role, and who has it.
+async fn copy<K>(client: &Client, namespace: &str)
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
+    K::DynamicType: Default,
+{
+    let charts: Api<K> = Api::namespaced(client.clone(), "mixbench-system");
+    let mut object = charts.get("mixbench-lease").await.unwrap();
+    *object.meta_mut() = ObjectMeta { name: object.meta().name.clone(), ..ObjectMeta::default() };
+    Api::<K>::namespaced(client.clone(), namespace).create(&PostParams::default(), &object).await.unwrap();
+}
+
+fn kubeconfig(server: &str, user: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Config", "current-context": "proxy",
         "clusters": [{"name": "proxy", "cluster": {"server": server}}],
-        "users": [{"name": "proxy", "user": {}}],
+        "users": [{"name": "proxy", "user": user}],
         "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}]})
     .to_string()
 }
