@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mixbench_crds::event::{Body, EVENT_VERSION, Event};
 use mixbench_crds::exit::Exit;
 use mixbench_crds::metric::{Metric, Score};
 use mixbench_crds::result::{RESULT_VERSION, RunResult};
+use mixbench_crds::run::Run;
 
 use super::{Backend, BackendError};
 use crate::decide::{Action, Attempt, AttemptState, Observed, ObservedRun};
@@ -136,6 +138,30 @@ pub fn result(run: &str, attempt: u32, top1: f64) -> RunResult {
         libtorch: "2.11.0".to_owned(),
         checkpoint: None,
     }
+}
+
+/// The result of the whole training of this attempt, which reaches this top-1 in every epoch.
+pub fn trained(run: &Run, top1: f64) -> RunResult {
+    let training = &run.spec.training;
+    let short = result(&run.id, run.attempt, top1);
+    let scores: Vec<Score> =
+        (1..=training.epochs).map(|epoch| Score { epoch, correct5: short.n - 1, ..short.window[0] }).collect();
+    RunResult {
+        nonce: run.nonce.clone(),
+        metric: training.metric,
+        window: training.metric.window(&scores),
+        epochs: training.epochs,
+        train_seconds: 12.345_678_9,
+        data_fingerprint: "ab".repeat(32),
+        parameters: 272_474,
+        ..short
+    }
+}
+
+/// What the trainer of this attempt says.
+pub fn said(run: &Run, body: Body) -> Event {
+    let (id, nonce) = (run.id.clone(), run.nonce.clone());
+    Event { version: EVENT_VERSION, run: id, attempt: run.attempt, nonce, time: 0, body }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use jiff::SignedDuration;
 use mixbench_crds::exit::Exit;
-use mixbench_crds::metric::{Metric, Score};
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::fake;
 use crate::{manifest, plan, validate};
 
 /// Something that happens between two turns.
@@ -52,26 +52,6 @@ fn some_plan() -> Plan {
     let text = include_str!("../../../crds/benchmarks/quickstart.yaml");
     let document = manifest::parse(text).expect("YAML").remove(0);
     plan::plan(&validate::check(&document).expect("a good manifest").1)
-}
-
-fn result(run: &str, attempt: u32) -> RunResult {
-    RunResult {
-        version: mixbench_crds::result::RESULT_VERSION,
-        run: run.into(),
-        nonce: String::new(),
-        attempt,
-        metric: Metric::Last,
-        window: vec![Score { epoch: 6, correct1: 800, correct5: 990 }],
-        epochs: 6,
-        n: 1000,
-        images: 12_288,
-        train_seconds: 20.0,
-        data_fingerprint: String::new(),
-        parameters: 272_186,
-        device: "cpu".into(),
-        libtorch: "2.11.0".into(),
-        checkpoint: None,
-    }
 }
 
 /// A world that does what it is told, and a witness of the laws.
@@ -179,7 +159,7 @@ impl World {
     fn end(&mut self, run: &str, number: u32, how: &End) {
         let at = self.now;
         let (exit, result) = match how {
-            End::WithResult => (Some(Exit::Ok), Some(Box::new(result(run, number)))),
+            End::WithResult => (Some(Exit::Ok), Some(Box::new(fake::result(run, number, 80.0)))),
             End::Exit(exit) => (*exit, None),
         };
         self.attempt(run, number).state =
@@ -309,7 +289,7 @@ fn an_attempt_that_does_not_stop_is_killed_after_its_grace() {
 fn a_result_is_recorded_though_the_plan_has_its_run_no_longer() {
     let plan = some_plan();
     let now = Timestamp::from_second(1_800_000_000).expect("a time");
-    let told = Some(Box::new(result("left-over", 2)));
+    let told = Some(Box::new(fake::result("left-over", 2, 80.0)));
     let state = AttemptState::Ended { reason: EndReason::Finished, at: now, result: told, message: String::new() };
     let run = ObservedRun { result: None, attempts: vec![Attempt { number: 2, state, forgiven: false }] };
     let seen = Observed { suspended: true, parallelism: None, runs: BTreeMap::from([("left-over".to_owned(), run)]) };

@@ -13,9 +13,7 @@ use kube::runtime::events::Event as Told;
 use kube::runtime::reflector::store::{Store, Writer};
 use kube::runtime::watcher::Event;
 use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark};
-use mixbench_crds::event::{Body, EVENT_VERSION, Event as Word};
-use mixbench_crds::metric::Score;
-use mixbench_crds::result::{RESULT_VERSION, RunResult};
+use mixbench_crds::event::Body;
 use mixbench_crds::run::Run;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
@@ -30,11 +28,10 @@ use super::names;
 use super::pulse::Pulse;
 use super::reconcile::{Edge, TurnError};
 use super::turn::turn;
+use crate::backend::fake;
 
 /// Name of the benchmark that turns are taken of.
 pub(crate) const NAME: &str = "bench";
-/// Validation images of every imagined run.
-const IMAGES: u64 = 10_000;
 
 pub(crate) struct World {
     pub(crate) server: Server,
@@ -168,7 +165,8 @@ impl World {
         let pods: Vec<Pod> = self.server.all("pods");
         let pod = pods.iter().find(|pod| pod.name_any() == format!("{}-0", job.name_any())).expect("it has a pod");
         let run = Run::parse(&pod.annotations()[names::RUN_DOCUMENT]).expect("the pod has its run");
-        self.end(job, 0, &finished(&run, top1), "Complete");
+        let said = fake::said(&run, Body::Finished { result: fake::trained(&run, top1) });
+        self.end(job, 0, &said.to_termination(), "Complete");
     }
 
     /// The pod of a Job ends with this exit code and these last words, and the Job with this condition.
@@ -220,39 +218,4 @@ where
     }
     writer.apply_watcher_event(&Event::InitDone);
     writer.as_reader()
-}
-
-/// The last words of a trainer that has finished this run with this top-1 in percent.
-fn finished(run: &Run, top1: f64) -> String {
-    let training = &run.spec.training;
-    #[allow(clippy::cast_sign_loss, reason = "tests name percentages")]
-    let correct1 = (top1 / 100.0 * IMAGES as f64).round() as u64;
-    let scores: Vec<Score> =
-        (1..=training.epochs).map(|epoch| Score { epoch, correct1, correct5: IMAGES - 1 }).collect();
-    let result = RunResult {
-        version: RESULT_VERSION,
-        run: run.id.clone(),
-        nonce: run.nonce.clone(),
-        attempt: run.attempt,
-        metric: training.metric,
-        window: training.metric.window(&scores),
-        epochs: training.epochs,
-        n: IMAGES,
-        images: 4000,
-        train_seconds: 12.5,
-        data_fingerprint: "ab".repeat(32),
-        parameters: 272_474,
-        device: "CPU".into(),
-        libtorch: "2.11.0".into(),
-        checkpoint: None,
-    };
-    let word = Word {
-        version: EVENT_VERSION,
-        run: run.id.clone(),
-        attempt: run.attempt,
-        nonce: run.nonce.clone(),
-        time: 0,
-        body: Body::Finished { result },
-    };
-    word.to_termination()
 }

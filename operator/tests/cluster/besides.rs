@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use mixbench_crds::benchmark::EndReason;
 use serde_json::{Value, json};
 
-use crate::support::bench::{IMAGES, run_of, spec, with};
+use crate::support::bench::{run_of, spec, with};
 use crate::support::stage::{Stage, is, reason};
 use crate::support::trained::{Trained, assert_right, finished};
 
@@ -90,7 +90,7 @@ async fn how_far_a_live_run_is_stands_in_the_status_and_the_metrics() {
     stage.create("smoke", spec(&["vanilla"])).await;
     let pod = stage.pod().await;
     let run = run_of(&pod);
-    let epoch = json!({"epoch": 1, "correct1": 6123, "correct5": 9000, "n": IMAGES, "trainLoss": 1.5, "lr": 0.1,
+    let epoch = json!({"epoch": 1, "correct1": 6123, "correct5": 9000, "n": 10_000, "trainLoss": 1.5, "lr": 0.1,
         "images": 2000, "trainSeconds": 4.0, "evalSeconds": 1.0});
     // An address of its own for each process that runs this.
     let [high, low] = u16::try_from(std::process::id() % 65_521).unwrap().to_be_bytes();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
 use kube::config::Kubeconfig;
+use mixbench::backend::fake;
 use mixbench::decide::{Observed, ObservedRun};
 use mixbench::plan::{Plan, plan};
 use mixbench::status::{Context, Reason, refused, status};
@@ -17,7 +18,7 @@ use mixbench_crds::exit::Exit;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::bench::{self, result, with};
+use crate::support::bench::{self, with};
 use crate::support::control::Control;
 use crate::support::kubelet::{End, try_for};
 use crate::support::stage::Stage;
@@ -100,7 +101,7 @@ impl Desk {
         let benchmark = self.get(name).await.unwrap();
         let plan = planned(&benchmark);
         let recorded = |(planned, top1): (&mixbench::plan::PlannedRun, &f64)| {
-            let result = Some(result(&planned.run, *top1));
+            let result = Some(fake::trained(&planned.run, *top1));
             (planned.run.id.clone(), ObservedRun { result, attempts: vec![] })
         };
         let runs = plan.runs.iter().zip(top1).map(recorded).collect();

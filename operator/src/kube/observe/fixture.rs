@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use mixbench_crds::event::{Body, EVENT_VERSION, Event};
+use mixbench_crds::event::{Body, Position};
 use mixbench_crds::exit::Exit;
-use mixbench_crds::metric::Score;
-use mixbench_crds::result::{RESULT_VERSION, RunResult};
+use mixbench_crds::result::RunResult;
 
 use super::super::job::{Defaults, attempt, job};
 use super::*;
+use crate::backend::fake;
 use crate::{manifest, plan, validate};
 
 pub(super) const UID: &str = "0b1a2f6e-6f6b-4b52-8d43-0d2f6c1a9e11";
@@ -141,24 +141,7 @@ pub(super) fn with_condition(mut pod: Pod, kind: &str, status: &str, reason: &st
 /// The result of an attempt, and what it says last.
 pub(super) fn finished(benchmark: &MixupBenchmark, index: usize, number: u32) -> (RunResult, String) {
     let run = made(benchmark, index, number);
-    let training = &run.spec.training;
-    let result = RunResult {
-        version: RESULT_VERSION,
-        run: run.id.clone(),
-        nonce: run.nonce.clone(),
-        attempt: number,
-        metric: training.metric,
-        window: vec![Score { epoch: training.epochs, correct1: 700 + u64::from(number), correct5: 990 }],
-        epochs: training.epochs,
-        n: 1000,
-        images: 12_288,
-        train_seconds: 20.1,
-        data_fingerprint: "9c".repeat(32),
-        parameters: 272_474,
-        device: "cpu".into(),
-        libtorch: "2.11.0".into(),
-        checkpoint: None,
-    };
+    let result = fake::trained(&run, 70.0 + f64::from(number) / 10.0);
     let said = word(&run, Body::Finished { result: result.clone() });
     (result, said)
 }
@@ -172,12 +155,11 @@ pub(super) fn failed(benchmark: &MixupBenchmark, index: usize, number: u32, exit
 /// How an attempt says that it was stopped.
 pub(super) fn stopped(benchmark: &MixupBenchmark, index: usize, number: u32) -> String {
     let run = made(benchmark, index, number);
-    word(&run, Body::Stopped { position: mixbench_crds::event::Position::default(), checkpoint: None })
+    word(&run, Body::Stopped { position: Position::default(), checkpoint: None })
 }
 
 fn word(run: &Run, body: Body) -> String {
-    let (attempt, nonce) = (run.attempt, run.nonce.clone());
-    Event { version: EVENT_VERSION, run: run.id.clone(), attempt, nonce, time: 1, body }.to_termination()
+    fake::said(run, body).to_termination()
 }
 
 /// What is seen of a benchmark with these Jobs and pods.

@@ -1,14 +1,12 @@
 //! Row 38 of the failure list: whatever stands in a termination message, only this attempt's own word is believed.
 
-use mixbench_crds::event::EVENT_VERSION;
 use mixbench_crds::exit::Exit;
-use mixbench_crds::metric::{Metric, Score};
-use mixbench_crds::result::RESULT_VERSION;
+use mixbench_crds::metric::Metric;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backend::fixture;
+use crate::backend::{fake, fixture};
 
 const OWNER: &str = "uid-1";
 
@@ -20,32 +18,19 @@ fn expected(run: &Run) -> Expected<'_> {
     Expected { owner: OWNER, run: &run.id, attempt: 2, planned: Some(run) }
 }
 
+/// The run as this attempt gets it.
+fn attempt(run: &Run, number: u32) -> Run {
+    Run { attempt: number, nonce: Run::nonce_of(OWNER, &run.id, number), ..run.clone() }
+}
+
 /// What attempt 2 says when attempt `by` has finished the run.
 fn finished(run: &Run, by: u32) -> Event {
-    let training = &run.spec.training;
-    let result = RunResult {
-        version: RESULT_VERSION,
-        run: run.id.clone(),
-        nonce: Run::nonce_of(OWNER, &run.id, by),
-        attempt: by,
-        metric: training.metric,
-        window: vec![Score { epoch: training.epochs, correct1: 801, correct5: 992 }],
-        epochs: training.epochs,
-        n: 1000,
-        images: 12_288,
-        train_seconds: 20.1,
-        data_fingerprint: "9c".repeat(32),
-        parameters: 272_474,
-        device: "cpu".into(),
-        libtorch: "2.11.0".into(),
-        checkpoint: Some("checkpoints/epoch-0006-step-000000.safetensors".into()),
-    };
-    said(run, Body::Finished { result })
+    let checkpoint = Some("checkpoints/epoch-0006-step-000000.safetensors".into());
+    said(run, Body::Finished { result: RunResult { checkpoint, ..fake::trained(&attempt(run, by), 80.0) } })
 }
 
 fn said(run: &Run, body: Body) -> Event {
-    let nonce = Run::nonce_of(OWNER, &run.id, 2);
-    Event { version: EVENT_VERSION, run: run.id.clone(), attempt: 2, nonce, time: 1, body }
+    fake::said(&attempt(run, 2), body)
 }
 
 #[test]
@@ -82,9 +67,9 @@ fn a_result_that_this_run_cannot_have_is_not_believed() {
         ("/result/attempt", json!(0), "this is attempt 2"),
         ("/result/n", json!(0), "no validation image"),
         ("/result/n", json!(1_u64 << 60), "can be kept exactly"),
-        ("/result/window/0/correct1", json!(993), "993 and 992 right"),
+        ("/result/window/0/correct1", json!(10_000), "10000 and 9999 right"),
         ("/result/window/0/correct1", json!(-1), "-1"),
-        ("/result/window/0/correct5", json!(1001), "1001 right of 1000"),
+        ("/result/window/0/correct5", json!(10_001), "10001 right of 10000"),
         ("/result/window", json!([]), "no validation"),
         ("/result/trainSeconds", json!(1e308), "trainSeconds is 1e308"),
         ("/result/trainSeconds", json!(-1.0), "trainSeconds -1"),
@@ -122,7 +107,7 @@ fn garbage_is_quoted_in_a_way_that_harms_nobody() {
     let cases = [
         "not json".to_owned(),
         whole[..whole.len() / 2].to_owned(),
-        whole.replace("20.1", "NaN"),
+        whole.replace("12.3456789", "NaN"),
         "\u{1b}]0;owned\u{7}\u{202e}\0{{.Values}} $(rm -rf)".to_owned(),
         "x".repeat(4096),
         format!("{whole}\n{whole}"),
