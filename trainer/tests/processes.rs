@@ -15,8 +15,20 @@ use std::time::{Duration, Instant};
 use mixbench_crds::event::{Body, Event, Position};
 use mixbench_crds::exit::Exit;
 use mixbench_crds::layout::RunDir;
+use mixbench_crds::metric::Score;
 
-use launched::{Case, gone, signal, wait_for};
+use launched::{Case, Launched, gone, signal, wait_for};
+
+/// A run of so many processes that has finished one epoch of eight, and what comes out of the same run when nothing disturbs it.
+fn midway(processes: u32) -> (Case, Launched, (Vec<Score>, String)) {
+    let of_eight = || Case::new(processes, |spec| spec.training.epochs = 8);
+    let undisturbed = of_eight();
+    undisturbed.launch(&[]);
+    let case = of_eight();
+    let mut launched = case.start(&[]);
+    launched.until_epoch(1);
+    (case, launched, undisturbed.outcome())
+}
 
 #[test]
 fn a_run_finishes_and_is_not_trained_again() {
@@ -37,12 +49,7 @@ fn a_run_finishes_and_is_not_trained_again() {
 
 #[test]
 fn a_killed_worker_ends_the_run_within_seconds_and_the_next_attempt_gives_the_same_weights() {
-    let undisturbed = Case::new(2, |spec| spec.training.epochs = 8);
-    undisturbed.launch(&[]);
-
-    let case = Case::new(2, |spec| spec.training.epochs = 8);
-    let mut launched = case.start(&[]);
-    launched.until_epoch(1);
+    let (case, launched, undisturbed) = midway(2);
     let workers = launched.workers();
     signal(workers[1], "KILL");
     let start = Instant::now();
@@ -55,34 +62,24 @@ fn a_killed_worker_ends_the_run_within_seconds_and_the_next_attempt_gives_the_sa
     assert!(workers.iter().all(|pid| gone(*pid)));
 
     assert_eq!(case.launch(&[]).0, Some(Exit::Ok));
-    assert_eq!(case.outcome(), undisturbed.outcome());
+    assert_eq!(case.outcome(), undisturbed);
 }
 
 #[test]
 fn workers_whose_launch_is_killed_stop_by_themselves_and_the_next_launch_waits_for_them() {
-    let undisturbed = Case::new(2, |spec| spec.training.epochs = 8);
-    undisturbed.launch(&[]);
-
-    let case = Case::new(2, |spec| spec.training.epochs = 8);
-    let mut launched = case.start(&[]);
-    launched.until_epoch(1);
+    let (case, launched, undisturbed) = midway(2);
     let workers = launched.workers();
     launched.signal("KILL");
     assert_eq!(launched.exit(), None);
     let (exit, last) = case.launch(&[]);
     assert_eq!(exit, Some(Exit::Ok), "{last:?}");
     assert!(workers.iter().all(|pid| gone(*pid)));
-    assert_eq!(case.outcome(), undisturbed.outcome());
+    assert_eq!(case.outcome(), undisturbed);
 }
 
 #[test]
 fn a_request_to_stop_leaves_a_checkpoint_that_the_next_attempt_goes_on_from() {
-    let undisturbed = Case::new(3, |spec| spec.training.epochs = 8);
-    undisturbed.launch(&[]);
-
-    let case = Case::new(3, |spec| spec.training.epochs = 8);
-    let mut launched = case.start(&[]);
-    launched.until_epoch(1);
+    let (case, launched, undisturbed) = midway(3);
     launched.signal("TERM");
     let (exit, last) = launched.end();
     assert_eq!(exit, Some(Exit::Stopped));
@@ -94,7 +91,7 @@ fn a_request_to_stop_leaves_a_checkpoint_that_the_next_attempt_goes_on_from() {
     let started = launched.until(|b| matches!(b, Body::Started(_)));
     assert!(matches!(started, Body::Started(s) if s.resumed == Some(position)));
     assert_eq!(launched.end().0, Some(Exit::Ok));
-    assert_eq!(case.outcome(), undisturbed.outcome());
+    assert_eq!(case.outcome(), undisturbed);
 }
 
 #[test]
