@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use kube::Client;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -55,7 +55,7 @@ impl Server {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect_bytes().await.expect("a body");
-                server.state().answer(&parts.method, parts.uri.path(), &body).ok_or("the wire is cut")
+                server.state().answer(&parts.method, &parts.uri, &body).ok_or("the wire is cut")
             }
         });
         Client::new(service, "default")
@@ -126,8 +126,8 @@ impl State {
         object
     }
 
-    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> Option<Response<Body>> {
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    fn answer(&mut self, method: &Method, uri: &Uri, body: &[u8]) -> Option<Response<Body>> {
+        let parts: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
         let at = parts.iter().position(|p| *p == "namespaces").expect("a namespaced path") + 2;
         let (plural, name, sub) = (parts[at], parts.get(at + 1).copied(), parts.get(at + 2).copied());
         let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
@@ -141,7 +141,10 @@ impl State {
             return None;
         }
         let refused = self.refuse.as_ref().filter(|(refused, _)| *refused == what).map(|(_, status)| status.clone());
-        let answer = refused.unwrap_or_else(|| self.work(method, plural, &name, sub, body));
+        let answer = refused.unwrap_or_else(|| match name.as_str() {
+            "" => self.list(plural, uri.query().unwrap_or_default()),
+            name => self.work(method, plural, name, sub, body),
+        });
         let code = answer["code"].as_u64().unwrap_or(200) as u16;
         self.calls.push(Call { what, name, code: if cut.is_some() { 0 } else { code } });
         if cut.is_some() {
@@ -150,6 +153,16 @@ impl State {
         let status = StatusCode::from_u16(code).expect("a code");
         let body = serde_json::to_vec(&answer).expect("JSON");
         Some(Response::builder().status(status).body(Body::from(body)).expect("a response"))
+    }
+
+    fn list(&self, plural: &str, query: &str) -> Value {
+        let query = query.replace("%2F", "/").replace("%3D", "=");
+        let selector =
+            query.split_once("labelSelector=").and_then(|(_, selector)| selector.split('&').next()?.split_once('='));
+        let (label, value) = selector.expect("this server lists by one label");
+        let of_kind =
+            self.objects.iter().filter(|((p, _), object)| p == plural && object["metadata"]["labels"][label] == value);
+        json!({"metadata": {}, "items": of_kind.map(|(_, object)| object).collect::<Vec<_>>()})
     }
 
     fn work(&mut self, method: &Method, plural: &str, name: &str, sub: Option<&str>, body: Value) -> Value {

@@ -20,6 +20,7 @@ mod invalid;
 pub mod job;
 pub mod lease;
 pub mod log;
+mod look;
 pub mod memory;
 pub mod metrics;
 pub mod names;

@@ -2,8 +2,9 @@
 //!
 //! The status remembers what is gone, Jobs and pods show what is there. Where both speak of one attempt, a remembered end wins, so that an end never
 //! changes its reason; but a result that it did not know of is taken, and an attempt that was given up for lost and lives after all lives.
-//! An attempt that the status announces and no cache shows is a [`Doubt`]: the caches may lag behind our own writes. It counts as live until whoever looks
-//! asks the API server and passes the answer: the Job among `jobs`, or its name among `gone`.
+//! The caches lag behind our own writes, and behind each other. So an attempt that the status announces and no cache shows is a [`Doubt`], and so is one
+//! whose Job has ended and whose machine 0 has no pod. It counts as live until whoever looks asks the API server and passes the answer: the Job among
+//! `jobs`, or its name among `gone`; the Job's pods among `pods`, and its name among `listed`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,14 +23,20 @@ use crate::plan::Plan;
 use crate::status::record::{RecordError, Remembered, remembered};
 
 mod attempt;
+mod doubt;
 mod pods;
 mod waiting;
+
+pub use doubt::{Doubt, Missing};
 
 /// How long a Job may be without pods before that is told.
 const PODS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// How long what was told to stop may take: the pods' grace, and 30 seconds.
 const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(pod::POD_GRACE_SECONDS + 30);
+
+/// Before another look at what was told to stop.
+const LEAVES_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long a pod may stay after its grace.
 const LEAVES_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -50,19 +57,10 @@ pub struct Seen<'a> {
     pub pods: &'a [Arc<Pod>],
     /// Names of Jobs that the API server has just said do not exist.
     pub gone: &'a BTreeSet<String>,
+    /// Names of Jobs whose pods the API server has just listed.
+    pub listed: &'a BTreeSet<String>,
     /// Names of Jobs that whoever looks tried to create and could not: the attempts that the status announces have not begun.
     pub never: &'a BTreeSet<String>,
-}
-
-/// An attempt that the status announces and no cache shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// Id of the run.
-    pub run: String,
-    /// Number of the attempt.
-    pub attempt: u32,
-    /// Name that its Job has, if there is one.
-    pub job: String,
 }
 
 /// What is seen.
@@ -97,6 +95,11 @@ impl Parts<'_> {
     /// Whether nothing of it lives.
     fn over(&self) -> bool {
         self.job.is_none_or(|job| attempt::finished(job).is_some()) && self.pods.iter().all(|p| pods::is_over(p))
+    }
+
+    /// Whether the Job has ended and nobody speaks for it.
+    fn mute(&self) -> bool {
+        self.job.is_some() && self.over() && !self.pods.iter().any(|p| pods::is_first(p))
     }
 
     /// Whether they tell by themselves what the attempt does.
@@ -214,7 +217,7 @@ impl<'a> Eye<'a> {
         if self.seen.gone.contains(&job) {
             return parts.is_none().then(|| self.lost(stopping, &job));
         }
-        picture.doubts.push(Doubt { run: row.id.clone(), attempt: number, job });
+        picture.doubts.push(Doubt { run: row.id.clone(), attempt: number, job, missing: Missing::Job });
         Some(if stopping { AttemptState::Stopping { since: self.now } } else { AttemptState::Running { since } })
     }
 
@@ -254,11 +257,21 @@ impl<'a> Eye<'a> {
             // Nothing that is left of it can say more.
             return;
         }
+        let job = self.job_name(id, number);
+        let unheard = parts.mute() && !self.seen.listed.contains(&job);
+        if unheard {
+            if run.attempts.iter().any(|a| a.number == number && !a.state.live()) {
+                // How it ended is known.
+                return;
+            }
+            picture.doubts.push(Doubt { run: id.to_owned(), attempt: number, job, missing: Missing::Pods });
+        }
         let planned = self.planned.get(id).copied();
         let view = attempt::View {
             expected: record::Expected { owner: self.uid, run: id, attempt: number, planned },
             job: parts.job,
             pods: &parts.pods,
+            unheard,
             stopping: row.is_some_and(|r| r.state == RunPhase::Stopping && r.attempt == number),
             keeps: self.seen.benchmark.spec.storage.volume.is_some(),
             now: self.now,
@@ -281,7 +294,7 @@ impl<'a> Eye<'a> {
             let message = format!("{what} not go; {STRANDED}");
             picture.notes.push(Trouble { kind: TroubleKind::CleanupFailing, run: Some(id.to_owned()), message });
         } else {
-            picture.wake(self.now.checked_add(attempt::SETTLES).unwrap_or(self.now));
+            picture.wake(self.now.checked_add(LEAVES_AGAIN).unwrap_or(self.now));
         }
     }
 

@@ -3,13 +3,11 @@
 //! The status is written first, and only onto what was read. So an attempt is announced before its Job exists, a result stands in the status
 //! before its Job may go, and of two operators that believe in the same Lease one loses the write and with it the turn.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
 use kube::runtime::controller::Action as Again;
 use kube::{Api, Resource as _, ResourceExt as _};
@@ -17,12 +15,10 @@ use mixbench_crds::benchmark::{BenchmarkStatus, MixupBenchmark, RunPhase};
 
 use super::controller::Scope;
 use super::hands::{self, Hands};
-use super::observe::{Picture, Seen, observe};
 use super::reconcile::{Edge, TurnError};
-use super::{asking, events, names, pulse, reference};
+use super::{asking, events, look, names, pulse, reference};
 use crate::decide::{Decision, decide};
-use crate::plan::{Plan, plan};
-use crate::status::record::RecordError;
+use crate::plan::plan;
 use crate::status::{self, Context, Reason};
 use crate::validate::validate;
 
@@ -60,7 +56,7 @@ pub(super) async fn turn(
     let other = planned.reference_benchmark.clone();
     let other = other.and_then(|name| scope.stores.beside(benchmark, &name));
     troubles.extend(reference::resolve(&mut planned, benchmark, other.as_ref()));
-    let (picture, jobs, pods) = match look(scope, benchmark, &planned, alive, now).await? {
+    let (picture, jobs, pods) = match look::look(scope, benchmark, &planned, alive, now).await? {
         Ok(view) => view,
         // A result that cannot be read must neither be lost nor trained again.
         Err(error) => {
@@ -159,40 +155,6 @@ async fn write(edge: &Edge, benchmark: &MixupBenchmark, after: &BenchmarkStatus)
     }
     edge.metrics.benchmark(&namespace, &name, Some(after));
     Ok(Written::Stands)
-}
-
-type View = (Picture, Vec<Arc<Job>>, Vec<Arc<Pod>>);
-
-/// What is seen. A Job that should be there and is not in the cache is asked for, since caches lag behind what this operator itself did.
-async fn look(
-    scope: &Scope,
-    benchmark: &MixupBenchmark,
-    plan: &Plan,
-    alive: &pulse::Turn,
-    now: Timestamp,
-) -> Result<Result<View, RecordError>, TurnError> {
-    let (mut jobs, pods) = scope.stores.children(benchmark);
-    let mut gone = BTreeSet::new();
-    let names = jobs.iter().filter_map(|job| job.metadata.name.as_deref());
-    let never = scope.edge.memory.never(benchmark.metadata.uid.as_deref().unwrap_or_default(), names);
-    let seen = Seen { benchmark, plan, jobs: &jobs, pods: &pods, gone: &gone, never: &never };
-    let picture = match observe(&seen, now) {
-        Ok(picture) if !picture.doubts.is_empty() => picture,
-        end => return Ok(end.map(|picture| (picture, jobs, pods))),
-    };
-    let api: Api<Job> = Api::namespaced(scope.edge.client.clone(), &benchmark.namespace().unwrap_or_default());
-    for doubt in picture.doubts {
-        let failed = |source| TurnError::Read { kind: "Job", name: doubt.job.clone(), source: Box::new(source) };
-        match api.get_opt(&doubt.job).await.map_err(failed)? {
-            Some(job) => jobs.push(Arc::new(job)),
-            None => {
-                gone.insert(doubt.job);
-            }
-        }
-        alive.beat();
-    }
-    let seen = Seen { benchmark, plan, jobs: &jobs, pods: &pods, gone: &gone, never: &never };
-    Ok(observe(&seen, now).map(|picture| (picture, jobs, pods)))
 }
 
 /// Tells which runs have started, and what the write of a status tells.

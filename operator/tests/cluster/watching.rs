@@ -30,6 +30,19 @@ async fn row_08_watches_that_end_expire_or_repeat_themselves() {
 }
 
 #[tokio::test]
+async fn a_result_is_found_whose_pod_no_watch_has_shown() {
+    let stage = Stage::new().await;
+    let trained = Trained::default();
+    let _playing = stage.kubelet.play(trained.finishing());
+    stage.create("first", spec(&["mixup"])).await;
+    assert_right(&stage.finished("first").await);
+    stage.proxy.freeze("pods");
+    stage.create("smoke", spec(&["vanilla", "cutmix"])).await;
+    assert_right(&stage.finished("smoke").await);
+    trained.assert_once(3);
+}
+
+#[tokio::test]
 async fn row_09_a_cache_that_is_older_than_its_own_writes() {
     for late in [&["jobs"][..], &["pods"], &["mixupbenchmarks"], &["jobs", "pods"]] {
         let stage = Stage::new().await;

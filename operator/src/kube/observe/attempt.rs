@@ -1,6 +1,6 @@
 //! From the Job and the pods of one attempt to what it does, or how it ended.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
 use mixbench_crds::benchmark::EndReason;
@@ -19,6 +19,8 @@ pub(super) struct View<'a> {
     pub(super) job: Option<&'a Job>,
     /// Its pods.
     pub(super) pods: &'a [&'a Pod],
+    /// Whether the pod that speaks for it is in no cache, and the API server was not asked for it yet.
+    pub(super) unheard: bool,
     /// Whether the status says that it was told to stop.
     pub(super) stopping: bool,
     /// Whether its folder outlives its pods.
@@ -41,9 +43,9 @@ impl View<'_> {
         let told = job.metadata.deletion_timestamp.as_ref().map(|t| t.0);
         if let Some(condition) = finished(job) {
             let at = condition.last_transition_time.as_ref().map_or(self.now, |t| t.0);
-            // The caches of Jobs and pods are not of one moment: a pod that still works although its Job has ended, or that was never
-            // seen at all, is one that the cache has not heard of yet.
-            return if live().next().is_some() || (self.pods.is_empty() && self.just(at)) {
+            // The caches of Jobs and pods are not of one moment: of a pod that still works although its Job has ended, the end is not in
+            // the cache yet.
+            return if self.unheard || live().next().is_some() {
                 AttemptState::Stopping { since: told.unwrap_or(at) }
             } else {
                 self.ended(Some(condition), at)
@@ -57,11 +59,6 @@ impl View<'_> {
         let started = job.status.as_ref().and_then(|s| s.start_time.as_ref());
         let since = started.or(job.metadata.creation_timestamp.as_ref()).map_or(self.now, |t| t.0);
         AttemptState::Running { since }
-    }
-
-    /// Whether something happened so recently that not all of it need be here yet.
-    fn just(&self, at: Timestamp) -> bool {
-        at <= self.now && at.checked_add(SETTLES).is_ok_and(|due| self.now < due)
     }
 
     fn last_finish(&self) -> Timestamp {
@@ -127,8 +124,6 @@ impl View<'_> {
 }
 
 const COMPLETE: &str = "Complete";
-/// Time in which the last word of a pod surely follows its Job's.
-pub(super) const SETTLES: SignedDuration = SignedDuration::from_secs(10);
 
 /// The condition that says that a Job has ended, all its pods included.
 pub(super) fn finished(job: &Job) -> Option<&JobCondition> {

@@ -162,12 +162,24 @@ fn word(run: &Run, body: Body) -> String {
     fake::said(run, body).to_termination()
 }
 
-/// What is seen of a benchmark with these Jobs and pods.
+/// What is seen of a benchmark with these Jobs and pods, which are all that there are.
 pub(super) fn look(benchmark: &MixupBenchmark, jobs: &[Job], pods: &[Pod], gone: &[&str]) -> Picture {
+    let listed = jobs.iter().filter_map(|job| job.metadata.name.clone()).collect();
+    look_at(benchmark, jobs, pods, gone, &listed)
+}
+
+/// The same, where the API server has listed the pods of these Jobs only.
+pub(super) fn look_at(
+    benchmark: &MixupBenchmark,
+    jobs: &[Job],
+    pods: &[Pod],
+    gone: &[&str],
+    listed: &BTreeSet<String>,
+) -> Picture {
     let jobs: Vec<Arc<Job>> = jobs.iter().cloned().map(Arc::new).collect();
     let pods: Vec<Arc<Pod>> = pods.iter().cloned().map(Arc::new).collect();
     let gone = gone.iter().map(|name| (*name).to_owned()).collect();
     let never = BTreeSet::new();
-    let seen = Seen { benchmark, plan: the_plan(), jobs: &jobs, pods: &pods, gone: &gone, never: &never };
+    let seen = Seen { benchmark, plan: the_plan(), jobs: &jobs, pods: &pods, gone: &gone, listed, never: &never };
     observe(&seen, now()).expect("readable")
 }

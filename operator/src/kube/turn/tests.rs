@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
 use mixbench_crds::benchmark::{RunPhase, RunProgress};
 use serde_json::json;
 
@@ -217,6 +221,20 @@ async fn children_of_a_deleted_namesake_are_never_adopted() {
     let names: Vec<_> = world.jobs().iter().map(Job::name_any).filter(|name| !old.contains(name)).collect();
     assert_eq!(names.len(), 2, "{names:?} beside {old:?}");
     assert_eq!(world.server.count("DELETE jobs"), 0, "the garbage collector's work is its own");
+}
+
+#[tokio::test]
+async fn a_result_whose_pod_the_cache_has_not_seen_is_asked_for() {
+    let mut world = World::new(&spec());
+    world.settle().await;
+    world.pods_start();
+    for job in world.jobs() {
+        world.finish(&job, 61.5);
+    }
+    let mut lagging = world.scope();
+    lagging.stores.pods = World::new(&spec()).scope().stores.pods;
+    world.turn_in(&lagging).await.unwrap();
+    assert_eq!((world.server.count("GET pods"), world.status().succeeded), (2, 2));
 }
 
 #[tokio::test]
