@@ -3,8 +3,8 @@
 //! ```text
 //! watches ─► reflector stores ─observe─► Observed ─decide─► [Action] ─status write (CAS)─► Jobs created, deleted, given their TTL ─► events
 //! ```
-//! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `act`, `events` and `desk`
-//! talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
+//! What is named after an arrow's left side is pure; only `client`, `lease`, `http`, `progress`, `controller`, `look`,
+//! `turn`, `act`, `events` and `desk` talk to anybody. Correctness rests on names and on resource versions, never on the Lease.
 
 pub mod act;
 mod asking;
