@@ -191,6 +191,10 @@ fn mismatch(wanted: &str, value: &Yaml, path: &str) -> Problem {
         ("string" | "amount", Yaml::Int(_) | Yaml::Float(_) | Yaml::Bool(_)) => {
             problem.remedy(format!("write it in quotes: \"{value}\""))
         }
+        // A leading zero makes an octal number for kubectl, and none for YAML 1.2: no reading is the right one.
+        ("integer", Yaml::Float(number)) if number.fract() == 0.0 => {
+            problem.remedy("write it with digits alone, without point, exponent or leading zero")
+        }
         ("integer" | "boolean", Yaml::Text(text)) if text.parse::<i64>().is_ok() || text.parse::<bool>().is_ok() => {
             problem.remedy("write it without quotes")
         }

@@ -97,6 +97,15 @@ fn unknown_fields_are_refused_with_a_suggestion() {
 }
 
 #[test]
+fn a_whole_number_is_written_with_digits_alone() {
+    let why = |shown| format!("spec.matrix.trials: `{shown}` is a number with a fraction, not a whole number");
+    let remedy = "write it with digits alone, without point, exponent or leading zero";
+    refused("trials: 2", "trials: 2.0", &[&format!("{}; {remedy}", why("2.0"))]);
+    refused("trials: 2", "trials: 010", &[&format!("{}; {remedy}", why("10.0"))]);
+    refused("trials: 2", "trials: 2.5", &[&why("2.5")]);
+}
+
+#[test]
 fn another_kind_or_version_is_refused() {
     refused("MixupBenchmark", "Job", &["kind: `Job` is not MixupBenchmark; write kind: MixupBenchmark"]);
     refused(
