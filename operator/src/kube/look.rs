@@ -66,13 +66,11 @@ impl Known {
     async fn ask(&mut self, scope: &Scope, benchmark: &MixupBenchmark, doubt: Doubt) -> Result<(), TurnError> {
         let (client, namespace) = (scope.edge.client.clone(), benchmark.namespace().unwrap_or_default());
         let name = doubt.job;
-        let failed = |kind| {
-            let name = name.clone();
-            move |source| TurnError::Read { kind, name, source: Box::new(source) }
-        };
+        let failed = |kind, source| TurnError::Read { kind, name: name.clone(), source: Box::new(source) };
         match doubt.missing {
             Missing::Job => {
-                match Api::<Job>::namespaced(client, &namespace).get_opt(&name).await.map_err(failed("Job"))? {
+                let found = Api::<Job>::namespaced(client, &namespace).get_opt(&name).await;
+                match found.map_err(|source| failed("Job", source))? {
                     Some(job) => self.jobs.push(Arc::new(job)),
                     None => drop(self.gone.insert(name)),
                 }
@@ -80,8 +78,9 @@ impl Known {
             Missing::Pods => {
                 let of_job = ListParams::default().labels(&format!("{}={name}", names::JOB_NAME));
                 let found = Api::<Pod>::namespaced(client, &namespace).list(&of_job).await;
+                let found = found.map_err(|source| failed("pods of Job", source))?;
                 self.pods.retain(|pod| pod.labels().get(names::JOB_NAME) != Some(&name));
-                self.pods.extend(found.map_err(failed("pods of Job"))?.items.into_iter().map(Arc::new));
+                self.pods.extend(found.items.into_iter().map(Arc::new));
                 self.listed.insert(name);
             }
         }

@@ -257,21 +257,23 @@ impl<'a> Eye<'a> {
             // Nothing that is left of it can say more.
             return;
         }
-        let job = self.job_name(id, number);
-        let unheard = parts.mute() && !self.seen.listed.contains(&job);
-        if unheard {
+        if parts.mute() {
             if run.attempts.iter().any(|a| a.number == number && !a.state.live()) {
                 // How it ended is known.
                 return;
             }
-            picture.doubts.push(Doubt { run: id.to_owned(), attempt: number, job, missing: Missing::Pods });
+            let job = self.job_name(id, number);
+            if !self.seen.listed.contains(&job) {
+                merge(run, number, AttemptState::Stopping { since: self.now }, false);
+                picture.doubts.push(Doubt { run: id.to_owned(), attempt: number, job, missing: Missing::Pods });
+                return;
+            }
         }
         let planned = self.planned.get(id).copied();
         let view = attempt::View {
             expected: record::Expected { owner: self.uid, run: id, attempt: number, planned },
             job: parts.job,
             pods: &parts.pods,
-            unheard,
             stopping: row.is_some_and(|r| r.state == RunPhase::Stopping && r.attempt == number),
             keeps: self.seen.benchmark.spec.storage.volume.is_some(),
             now: self.now,

@@ -19,8 +19,6 @@ pub(super) struct View<'a> {
     pub(super) job: Option<&'a Job>,
     /// Its pods.
     pub(super) pods: &'a [&'a Pod],
-    /// Whether the pod that speaks for it is in no cache, and the API server was not asked for it yet.
-    pub(super) unheard: bool,
     /// Whether the status says that it was told to stop.
     pub(super) stopping: bool,
     /// Whether its folder outlives its pods.
@@ -45,7 +43,7 @@ impl View<'_> {
             let at = condition.last_transition_time.as_ref().map_or(self.now, |t| t.0);
             // The caches of Jobs and pods are not of one moment: of a pod that still works although its Job has ended, the end is not in
             // the cache yet.
-            return if self.unheard || live().next().is_some() {
+            return if live().next().is_some() {
                 AttemptState::Stopping { since: told.unwrap_or(at) }
             } else {
                 self.ended(Some(condition), at)
