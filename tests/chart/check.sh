@@ -76,11 +76,11 @@ until [ "$(kubectl get pods -n mixbench-system -o name | wc -l)" = 2 ]; do
   [ $SECONDS -lt 120 ] || die "two pods of the operator were wanted: $(kubectl describe replicaset -n mixbench-system | tail -n 5)"
 done
 
-operator=system:serviceaccount:mixbench-system:mixbench
+who=system:serviceaccount:mixbench-system:mixbench
 can() { # yes|no NAMESPACE VERB RESOURCE…
   local expected=$1 namespace=$2
   shift 2
-  [ "$(kubectl auth can-i "$@" -n "$namespace" --as "$operator" 2>/dev/null || true)" = "$expected" ] || die "may the operator $* in $namespace: expected $expected"
+  [ "$(kubectl auth can-i "$@" -n "$namespace" --as "$who" 2>/dev/null || true)" = "$expected" ] || die "may $who $* in $namespace: expected $expected"
 }
 can yes default watch mixupbenchmarks
 can yes default update mixupbenchmarks --subresource status
@@ -94,16 +94,16 @@ for forbidden in "get secrets" "list configmaps" "get pods --subresource log" "c
   # shellcheck disable=SC2086
   can no default $forbidden
 done
-for who in view edit; do
-  kubectl create rolebinding "who-may-$who" --clusterrole=$who --user=$who >/dev/null
+for role in view edit; do
+  kubectl create rolebinding "who-may-$role" --clusterrole=$role --user=$role >/dev/null
 done
 # The controller adds the chart's rights to those roles a moment later.
 until kubectl auth can-i create mixupbenchmarks --as edit >/dev/null 2>&1; do
   sleep 0.2
   [ $SECONDS -lt 120 ] || die "who has the role edit may not create benchmarks"
 done
-kubectl auth can-i get mixupbenchmarks --as view >/dev/null || die "who has the role view may not look at benchmarks"
-! kubectl auth can-i delete mixupbenchmarks --as view >/dev/null || die "who has the role view may delete benchmarks"
+who=view can yes default get mixupbenchmarks
+who=view can no default delete mixupbenchmarks
 [ "$(kubectl auth can-i create mixupbenchmarks --as anyone --as-group system:authenticated 2>/dev/null || true)" = no ] || die "everyone may create benchmarks"
 
 # The custom resource goes with the chart, and stays with its benchmarks when the chart goes.
