@@ -7,12 +7,12 @@
 # from_wheels SCRIPT WHAT FLAGS-OF-PIP…: prints the folder that SCRIPT makes of the wheels in its list, SCRIPT's name with .txt. Where it
 # is missing, WHAT is told, and `arrange`, which SCRIPT defines, makes the folder `out` beside the folder `wheels`.
 from_wheels() {
-  list=${1%.sh}.txt
-  name=$(basename "$1" .sh)
-  what=$2
+  script=$1 what=$2
   shift 2
+  list=${script%.sh}.txt
+  name=$(basename "$script" .sh)
   cache=${MIXBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mixbench}
-  dir=$cache/$name-$(cat "$list" "${list%.txt}.sh" | sha256sum | cut -c1-16)
+  dir=$cache/$name-$(cat "$list" "$script" | sha256sum | cut -c1-16)
   if [ ! -d "$dir" ]; then
     mkdir -p "$cache"
     tmp=$(mktemp -d "$cache/$name.XXXXXX")

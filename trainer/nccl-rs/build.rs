@@ -31,7 +31,7 @@ fn main() {
     }
 }
 
-/// Compiles one shared object with nothing of CUDA linked: its symbols are those of the libtorch_cuda in the process that loads it.
+/// What compiles one shared object with nothing of CUDA linked: its symbols are those of the libtorch_cuda in the process that loads it.
 fn plugin(torch: &[PathBuf], cuda: &Path) -> Command {
     if !cuda.join("nccl.h").exists() {
         eprintln!("{} has no nccl.h: provide libtorch with scripts/libtorch.sh", cuda.display());
